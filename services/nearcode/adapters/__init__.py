@@ -1,0 +1,1 @@
+"""One file per technology; the only importers of its client library."""

@@ -1,0 +1,38 @@
+"""Chunks: pieces of a file version, cut along its definitions."""
+
+import uuid
+from dataclasses import dataclass
+
+CHUNKER = "outline-1"
+"""Version of the chunker; part of every point's id, so that a new way to cut makes new points."""
+
+_POINTS = uuid.UUID("6f0a5f3e-6f0c-5f57-9d7b-0f6a3a1f5c11")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a file version with what is known of it. Lines are 1-based, both included.
+
+    `header` is what a reader needs above the text: path, enclosing scopes, signature, docstring. `imports` are the file's.
+    """
+
+    repository: str
+    path: str
+    blob: str
+    ordinal: int
+    language: str
+    kind: str
+    start_line: int
+    end_line: int
+    text: str
+    header: str = ""
+    scopes: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+
+
+def point_id(chunk: Chunk, model_profile: str) -> str:
+    """The id of a chunk's point: a function of the file version, the ordinal, the chunker and the model profile alone."""
+    parts = (chunk.repository, chunk.path, chunk.blob, str(chunk.ordinal), CHUNKER, model_profile)
+    return str(uuid.uuid5(_POINTS, "\0".join(parts)))

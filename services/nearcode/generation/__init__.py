@@ -1,0 +1,1 @@
+"""Context and a request to a prompt to tokens."""

@@ -1,0 +1,7 @@
+"""Settings of generation."""
+
+from nearcode.runtime.settings import ServiceSettings
+
+
+class GenerationSettings(ServiceSettings):
+    """Settings of the generation service."""

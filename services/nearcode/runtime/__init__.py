@@ -1,0 +1,1 @@
+"""How a process runs: gRPC servers and channels, error details, operations over HTTP, child processes."""
