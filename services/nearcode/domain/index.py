@@ -11,7 +11,6 @@ from nearcode.domain.chunk import Chunk
 from nearcode.domain.principal import Scope
 
 
-
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
     """What must be known of an embedding model. `static` models give the same bytes for the same text, whatever the batch."""

@@ -23,8 +23,13 @@ class Bus(Protocol):
         Raises Unavailable (broker down, stream full) and InvalidRequest (over 64 KB)."""
         ...
 
-    async def react(self, event: type[E], handler: Handler[E], on_dead: Callable[[E, str], Awaitable[None]] | None = None,
-                    concurrency: int = 2) -> None:
+    async def react(
+        self,
+        event: type[E],
+        handler: Handler[E],
+        on_dead: Callable[[E, str], Awaitable[None]] | None = None,
+        concurrency: int = 2,
+    ) -> None:
         """Calls `handler` for each event until the bus closes. `on_dead` is told of events that were quarantined, with the
         error, so that what waits for them can go on."""
         ...

@@ -126,7 +126,7 @@ def serve(handle: Callable[[Any], Any]) -> None:
         request = pickle.loads(requests.read(_LENGTH.unpack(head)[0]))
         try:
             answer = (False, handle(request))
-        except Exception as error:  # told to the owner as WorkerFailed
+        except Exception as error:  # noqa: BLE001 - told to the owner as WorkerFailed
             answer = (True, f"{type(error).__name__}: {error}")
         body = pickle.dumps(answer, protocol=5)
         answers.write(_LENGTH.pack(len(body)))
