@@ -1,0 +1,180 @@
+"""Which files are indexed, and as which language: extensions, file names and first lines, as data.
+
+A language with a `grammar` is cut along its definitions (`chunking/languages/<grammar>.toml`), every other by line windows.
+Kinds that hold data or prose (md, yaml, json, csv, lock files, images) are in neither table and are not indexed.
+"""
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language that is indexed. `grammar` names its definition queries; empty: it is cut by line windows."""
+
+    name: str
+    grammar: str = ""
+
+
+_GRAMMARS: Final = {
+    "python": ".py .pyi .pyw .pyx .pxd SConstruct SConscript wscript",
+    "javascript": ".js .jsx .mjs .cjs .es6 Jakefile",
+    "typescript": ".ts .mts .cts",
+    "tsx": ".tsx",
+    "java": ".java",
+    "go": ".go",
+    "rust": ".rs",
+    "c": ".c .h",
+    "cpp": ".cc .cpp .cxx .c++ .hh .hpp .hxx .h++ .ipp .tpp .inl .cu .cuh .ino",
+    "csharp": ".cs .csx",
+    "ruby": ".rb .rake .gemspec .ru .rbi .podspec Rakefile Gemfile Guardfile Capfile Vagrantfile Brewfile Podfile Fastfile",
+    "php": ".php .phtml .php3 .php4 .php5 .php7 .php8",
+}
+
+_WINDOWS: Final = {
+    "ada": ".adb .ads",
+    "apex": ".trigger .apex",
+    "assembly": ".asm .s .nasm",
+    "astro": ".astro",
+    "awk": ".awk",
+    "bash": ".sh .bash .zsh .ksh .bats .fish .ebuild .bashrc .zshrc .profile .bash_profile",
+    "batch": ".bat .cmd",
+    "bazel": ".bzl .bazel BUILD WORKSPACE",
+    "bicep": ".bicep",
+    "clojure": ".clj .cljs .cljc .edn",
+    "cmake": ".cmake CMakeLists.txt",
+    "cobol": ".cob .cbl .cpy",
+    "coffeescript": ".coffee",
+    "common lisp": ".lisp .lsp .cl .asd",
+    "crystal": ".cr",
+    "css": ".css .scss .sass .less .styl .pcss",
+    "cue": ".cue",
+    "cypher": ".cypher",
+    "cython": ".pxi",
+    "d": ".d .di",
+    "dart": ".dart",
+    "dockerfile": ".dockerfile Dockerfile Containerfile",
+    "elixir": ".ex .exs .eex .heex .leex",
+    "elm": ".elm",
+    "emacs lisp": ".el",
+    "erlang": ".erl .hrl .escript",
+    "f#": ".fs .fsi .fsx",
+    "fortran": ".f .for .f77 .f90 .f95 .f03 .f08",
+    "gdscript": ".gd",
+    "gleam": ".gleam",
+    "glsl": ".glsl .vert .frag .geom .comp .hlsl .wgsl .metal .shader",
+    "graphql": ".graphql .gql",
+    "groovy": ".groovy .gradle .gvy Jenkinsfile",
+    "haskell": ".hs .lhs .hsc .cabal",
+    "haxe": ".hx",
+    "html": ".html .htm .xhtml .jinja .jinja2 .j2 .twig .erb .ejs .hbs .handlebars .mustache .liquid .haml .slim .pug .njk "
+    ".cshtml .razor .jsp .tpl .blade",
+    "idris": ".idr",
+    "julia": ".jl",
+    "just": ".just justfile Justfile",
+    "kotlin": ".kt .kts",
+    "lean": ".lean",
+    "lua": ".lua .luau .rockspec",
+    "makefile": ".mk .mak Makefile makefile GNUmakefile",
+    "meson": "meson.build meson_options.txt",
+    "nim": ".nim .nims .nimble",
+    "nix": ".nix",
+    "objective-c": ".m .mm",
+    "ocaml": ".ml .mli .mll .mly",
+    "odin": ".odin",
+    "pascal": ".pas .dpr .pp .lpr",
+    "perl": ".pl .pm .t .psgi",
+    "plsql": ".pks .pkb .pls .plsql",
+    "powershell": ".ps1 .psm1 .psd1",
+    "prisma": ".prisma",
+    "prolog": ".pro .prolog",
+    "proto": ".proto",
+    "puppet": ".epp",
+    "purescript": ".purs",
+    "qml": ".qml",
+    "r": ".r",
+    "racket": ".rkt",
+    "raku": ".raku .rakumod",
+    "reason": ".re .rei .res .resi",
+    "rego": ".rego",
+    "scala": ".scala .sc .sbt",
+    "scheme": ".scm .ss .sld",
+    "smalltalk": ".st",
+    "solidity": ".sol",
+    "sql": ".sql .ddl .psql",
+    "starlark": ".star",
+    "svelte": ".svelte",
+    "swift": ".swift",
+    "systemverilog": ".sv .svh .v .vh",
+    "tcl": ".tcl",
+    "terraform": ".tf .hcl .nomad",
+    "thrift": ".thrift",
+    "vala": ".vala .vapi",
+    "vb": ".vb .vbs .bas .cls",
+    "vhdl": ".vhd .vhdl",
+    "viml": ".vim .vimrc vimrc",
+    "vue": ".vue",
+    "wat": ".wat",
+    "wolfram": ".wl .wls",
+    "yacc": ".y .yy .l .lex .g4",
+    "zig": ".zig .zon",
+}
+
+_LEFT_OUT: Final = (".min.js", ".min.mjs", ".min.css", ".bundle.js", "-min.js")
+"""Built files: their sources are indexed instead."""
+
+_SHEBANGS: Final = {
+    "python": "python",
+    "node": "javascript",
+    "ruby": "ruby",
+    "php": "php",
+    "sh": "bash",
+    "bash": "bash",
+    "zsh": "bash",
+    "ksh": "bash",
+    "dash": "bash",
+    "bats": "bash",
+    "perl": "perl",
+    "lua": "lua",
+    "tclsh": "tcl",
+    "awk": "awk",
+    "rscript": "r",
+    "escript": "erlang",
+}
+
+_SHEBANG = re.compile(rb"#![^\n]*?(?:/|\benv\s+(?:-S\s+)?)([A-Za-z]+)[\d.]*(?:\s[^\n]*)?(?:\n|$)")
+
+
+def _tables() -> tuple[MappingProxyType[str, Language], MappingProxyType[str, Language]]:
+    by_name: dict[str, Language] = {}
+    by_key: dict[str, Language] = {}
+    for table, outlined in ((_GRAMMARS, True), (_WINDOWS, False)):
+        for name, keys in table.items():
+            language = Language(name, name if outlined else "")
+            by_name[name] = language
+            by_key.update(dict.fromkeys(keys.split(), language))
+    return MappingProxyType(by_name), MappingProxyType(by_key)
+
+
+LANGUAGES, _BY_KEY = _tables()
+"""Every language by its name."""
+
+
+def language_of(path: str, head: bytes = b"") -> Language | None:
+    """The language of a file by its name; None: a kind that is not indexed.
+
+    A name without extension is told by `head`, the file's first bytes, if they are given and hold a `#!` line.
+    """
+    name = path.rpartition("/")[2]
+    if name in _BY_KEY and not name.startswith("."):
+        return _BY_KEY[name]
+    lower = name.lower()
+    if lower.endswith(_LEFT_OUT):
+        return None
+    dot = lower.rfind(".")
+    if dot >= 0:
+        return _BY_KEY.get(lower[dot:])
+    found = _SHEBANG.match(head[:200])
+    return LANGUAGES.get(_SHEBANGS.get(found[1].decode().lower(), "")) if found else None
