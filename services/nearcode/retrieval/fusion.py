@@ -1,0 +1,90 @@
+"""Joins the lanes by score, not by rank: rank fusion drags the better lane down to the weaker one.
+
+Each lane's scores are divided by its best, weighed by how good the lane is for this kind of question, and scaled by how well
+the best answers fit at all, so that scores of two questions can be compared and a minimum score means something.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nearcode.domain.index import Hit
+
+DENSE_FOR_WORDS = 0.8
+"""Weight of the dense lane for a question in words (of CodeSearchNet-like tests, .8 beat equal weights and rank fusion)."""
+DENSE_FOR_SYMBOLS = 0.2
+"""Its weight for a name or an error message: there the exact word is what counts."""
+GRAIN = 2.0**-20
+"""Contributions are multiples of this, so that they sum exactly to the score, in whatever order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What each lane found, best first; None for a lane that did not answer."""
+
+    dense: Sequence[Hit] | None = None
+    lexical: Sequence[Hit] | None = None
+    definition: Sequence[Hit] | None = None
+
+    @property
+    def plan(self) -> str:
+        """Which plan this is: hybrid, dense, lexical or none."""
+        if self.dense is None:
+            return "none" if self.lexical is None else "lexical"
+        return "dense" if self.lexical is None else "hybrid"
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A chunk on its way, with what each signal gave it so far."""
+
+    hit: Hit
+    reasons: dict[str, float] = field(default_factory=dict)
+    score: float = 0.0
+
+    def add(self, reason: str, value: float) -> None:
+        """Adds a contribution."""
+        value = round(value / GRAIN) * GRAIN
+        if value:
+            self.reasons[reason] = self.reasons.get(reason, 0.0) + value
+            self.score += value
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """Candidates with their lanes' contributions. `unit` is the measure of the boosts: how well the best answers fit."""
+
+    candidates: list[Candidate]
+    unit: float
+
+
+def dense_weight(symbolic: float) -> float:
+    """The dense lane's weight for a question of which the share `symbolic` is code."""
+    return DENSE_FOR_WORDS + (DENSE_FOR_SYMBOLS - DENSE_FOR_WORDS) * symbolic
+
+
+def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
+    """Joins the lanes. `attainable` is the lexical score of a chunk that holds the whole question."""
+    dense, lexical = lanes.dense or (), lanes.lexical or ()
+    weight = dense_weight(symbolic)
+    if lanes.dense is None or lanes.lexical is None:
+        weight = 0.0 if lanes.dense is None else 1.0
+    best_dense = max((hit.score for hit in dense), default=0.0)
+    best_lexical = max((hit.score for hit in lexical), default=0.0)
+    unit = weight * min(1.0, max(0.0, best_dense)) + (1.0 - weight) * min(1.0, best_lexical / attainable)
+    found: dict[str, Candidate] = {}
+    for name, hits, best, share in (
+        ("dense", dense, best_dense, weight),
+        ("lexical", lexical, best_lexical, 1.0 - weight),
+        ("definition", lanes.definition or (), 0.0, 0.0),
+    ):
+        for hit in hits:
+            candidate = found.get(hit.id)
+            if candidate is None:
+                candidate = found[hit.id] = Candidate(hit)
+            if best > 0.0 and hit.score > 0.0:
+                candidate.add(name, unit * share * hit.score / best)
+    return Fused(list(found.values()), unit or FALLBACK_UNIT)
+
+
+FALLBACK_UNIT = 0.25
+"""The measure of boosts when only the definition lane found anything."""

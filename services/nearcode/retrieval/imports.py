@@ -1,0 +1,135 @@
+"""What the edited file imports, and which files those are likely to be.
+
+Modules become tuples of path parts; a file is imported if its own parts end with them. No build system is asked, so a short
+module name may fit several files: the more parts match, the surer.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+_PYTHON_FROM = re.compile(r"^\s*from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)?|[^\n#;]+)", re.M)
+_PYTHON_IMPORT = re.compile(r"^\s*import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)\s*;?\s*$", re.M)
+_QUOTED = re.compile(
+    r"""^[^\n"']*?\b(?:from|import|require(?:_relative|_once)?|include(?:_once)?|load)\b\s*\(?\s*["'<]([^"'>\n]+)["'>]""", re.M
+)
+_GO_BLOCK = re.compile(r"^import\s*\(([^)]*)\)", re.M)
+_GO_LINE = re.compile(r'"([^"\n]+)"')
+_NAMES_FROM = re.compile(r"^\s*(?:import|export)\s+(?:type\s+)?(?:[\w$]+\s*,\s*)?\{([^}]*)\}\s*from\b", re.M)
+_DOTTED = re.compile(r"^\s*(?:import(?:\s+static)?|use|using(?:\s+static)?)\s+([\w.:\\]+)", re.M)
+_NAME = re.compile(r"[A-Za-z_]\w+")
+_SEPARATOR = re.compile(r"[./:\\]+")
+_ROOTS = frozenset({"src", "lib", "crate", "self", "super", "pkg", "app", "main", "java", "python", "include"})
+_IMPORT_WORDS = frozenset({"import", "from", "as", "use", "using", "require", "include", "const", "type"})
+_HOLLOW = frozenset({"__init__", "index", "mod"})
+MOST_PARTS = 4
+"""Parts of a module's name that are compared; more cannot make it surer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """Imported modules as path parts, files named relative to the edited one (without extension), and imported names."""
+
+    modules: frozenset[tuple[str, ...]]
+    files: frozenset[tuple[str, ...]]
+    names: frozenset[str]
+
+
+def read_imports(path: str, prefix: str) -> Imports:
+    """Reads the imports of the code before the cursor. Knows Python, JavaScript, Go, Java, C and their relatives."""
+    modules: set[tuple[str, ...]] = set()
+    files: set[tuple[str, ...]] = set()
+    names: set[str] = set()
+    folder = posixpath.dirname(path)
+    if path.endswith((".py", ".pyi", ".pyx")):
+        _read_python(folder, prefix, modules, files, names)
+    else:
+        _read_quoted(folder, prefix, modules, files)
+        for match in _DOTTED.finditer(prefix):
+            _add_dotted(match.group(1), modules, names)
+        for match in _NAMES_FROM.finditer(prefix):
+            names.update(_NAME.findall(match.group(1)))
+    return Imports(frozenset(modules), frozenset(files), frozenset(names - {"as", "import", "type", "default"}))
+
+
+def _read_python(folder: str, prefix: str, modules: set[tuple[str, ...]], files: set[tuple[str, ...]], names: set[str]) -> None:
+    for match in _PYTHON_FROM.finditer(prefix):
+        dots, module, imported = match.groups()
+        found = [name for name in _NAME.findall(imported) if name != "as"]
+        names.update(found)
+        parts = tuple(part for part in module.split(".") if part)
+        if dots:
+            base = tuple(part for part in folder.split("/") if part)
+            base = base[: len(base) - (len(dots) - 1)] + parts
+            files.add(base)
+            files.update((*base, name) for name in found)
+        else:
+            modules.add(parts[-MOST_PARTS:])
+            modules.update((*parts, name)[-MOST_PARTS:] for name in found)
+    for match in _PYTHON_IMPORT.finditer(prefix):
+        for part in match.group(1).split(","):
+            modules.add(tuple(part.split()[0].split("."))[-MOST_PARTS:])
+
+
+def _read_quoted(folder: str, prefix: str, modules: set[tuple[str, ...]], files: set[tuple[str, ...]]) -> None:
+    targets = _QUOTED.findall(prefix)
+    for block in _GO_BLOCK.findall(prefix):
+        targets += _GO_LINE.findall(block)
+    for target in targets:
+        if target.startswith("."):
+            files.add(module_parts(posixpath.normpath(posixpath.join(folder, target))))
+        else:
+            modules.add(module_parts(target)[-MOST_PARTS:])
+
+
+def _add_dotted(module: str, modules: set[tuple[str, ...]], names: set[str]) -> None:
+    parts = tuple(part for part in _SEPARATOR.split(module) if part)
+    if parts:
+        modules.add(parts[-MOST_PARTS:])
+        modules.add(parts[:-1][-MOST_PARTS:])
+        names.add(parts[-1])
+
+
+@lru_cache(maxsize=100_000)
+def module_parts(path: str) -> tuple[str, ...]:
+    """A file's path as a module: without extension, and without a last part that only stands for its folder."""
+    *folders, name = path.split("/")
+    plain = name.rsplit(".", 1)[0] if not name.startswith(".") else name
+    parts = (*folders, plain)
+    return parts[:-1] if plain in _HOLLOW and folders else parts
+
+
+def imported(imports: Imports, path: str) -> float:
+    """How surely a file is one of the imported: 1 for a relative import or a long match, less for a single common part."""
+    parts = module_parts(path)
+    if parts in imports.files:
+        return 1.0
+    if not imports.modules:
+        return 0.0
+    for length in range(min(MOST_PARTS, len(parts)), 0, -1):
+        if parts[-length:] in imports.modules:
+            return 1.0 if length > 1 or len(parts) == 1 else 0.5
+        folder = parts[-length - 1 : -1]
+        if length > 1 and len(folder) == length and folder in imports.modules:
+            return 0.5  # a package is imported, and this is a file of it
+    return 0.0
+
+
+def imported_paths(imports: Imports, paths: Iterable[str]) -> list[str]:
+    """The paths that are likely to be imported, surest first."""
+    found = ((imported(imports, path), path) for path in paths)
+    return [path for strength, path in sorted(found, key=lambda item: (-item[0], item[1])) if strength]
+
+
+def import_words(imports: Sequence[str]) -> frozenset[str]:
+    """The telling parts of import lines or module names as a chunk carries them, for comparing what two files import."""
+    parts = (part for line in imports for part in _NAME.findall(line))
+    return frozenset(part.lower() for part in parts) - _ROOTS - _IMPORT_WORDS
+
+
+def edited_import_words(imports: Imports) -> frozenset[str]:
+    """The same for the edited file."""
+    parts = (part for module in imports.modules | imports.files for part in module)
+    return frozenset(part.lower() for part in parts if len(part) > 1) - _ROOTS

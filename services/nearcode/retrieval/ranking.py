@@ -1,0 +1,148 @@
+"""What lifts and lowers a candidate beside its lanes. Every signal is additive and named; every weight says why.
+
+Weights are shares of the unit of fusion: 1 is worth as much as being the best candidate of every lane.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from nearcode.domain.chunk import Chunk
+from nearcode.retrieval.files import file_facts
+from nearcode.retrieval.fusion import Candidate
+from nearcode.retrieval.imports import edited_import_words, import_words, imported
+from nearcode.retrieval.intent import Edited, Intent
+from nearcode.retrieval.stems import name_stems
+
+DEFINES = 0.8
+"""The chunk defines exactly what was named: who asks for a name wants its definition."""
+DEFINES_LATER_NAME = 0.7
+"""Each further name asked for (`Router.add`: add, then Router) counts that much less."""
+DEFINES_WORDS = 0.3
+"""The words of a definition's name are the question's words."""
+FILE_NAME = 0.45
+"""The file's name holds the question's words: people name files for what they do."""
+FOLDER_NAME = 0.12
+"""The same for its folders, which say it less sharply."""
+NAMED_PATH = 1.0
+"""The question names this very path."""
+SAME_FILE = 0.25
+"""Other candidates of the same file: a file that is found in several places is about the question."""
+IMPORTED = 0.25
+"""The edited file imports the candidate's (useful snippets: 3 to 9 % from imported files, RepoCoder)."""
+SIMILAR_IMPORTS = 0.15
+"""Both files import the same (82 to 88 % of useful snippets, RepoCoder)."""
+SAME_FOLDER = 0.12
+"""The files are neighbours (46 to 60 % of useful snippets, RepoCoder); farther folders fall off by their distance."""
+USED_NAME = 0.1
+"""The chunk defines a name that is used near the cursor."""
+LOWERED: Mapping[str, float] = {
+    "test": 0.35,
+    "example": 0.35,
+    "document": 0.25,
+    "generated": 0.4,
+    "vendored": 0.4,
+    "barrel": 0.2,
+    "legacy": 0.2,
+}
+"""Share of its score that a file of a kind loses when the question does not ask for the kind: it repeats or uses what is
+asked for, and is rarely its home."""
+AGAIN = 0.3
+"""What each further chunk of one file keeps of its score: the next file tells more than the next piece of this one."""
+_PUNCTUATION = ".:/#"
+
+
+def rank(candidates: list[Candidate], intent: Intent, words: Mapping[str, float], unit: float) -> list[Candidate]:
+    """Adds every signal and sorts, best first. `words` are the question's stems with their shares (summing to 1)."""
+    totals = _file_totals(candidates)
+    best_total = max(totals.values(), default=0.0)
+    bases = [candidate.score for candidate in candidates]
+    names = {name.lower(): DEFINES_LATER_NAME**place for place, name in reversed(list(enumerate(intent.names)))}
+    context = edited_import_words(intent.edited.imports) if intent.edited else frozenset()
+    for candidate, base in zip(candidates, bases, strict=True):
+        chunk = candidate.hit.chunk
+        if best_total > 0.0:
+            others = totals[chunk.repository, chunk.path] - base
+            candidate.add("same file", SAME_FILE * unit * others / best_total)
+        if intent.edited:
+            _add_place(candidate, chunk, intent.edited, context, unit)
+        candidate.add("defines", unit * _defines(chunk, names, words, USED_NAME if intent.edited else DEFINES))
+        _add_path(candidate, chunk, intent, words, unit)
+        _lower(candidate, chunk, intent)
+    return _spread(candidates)
+
+
+def _file_totals(candidates: Sequence[Candidate]) -> dict[tuple[str, str], float]:
+    totals: dict[tuple[str, str], float] = defaultdict(float)
+    for candidate in candidates:
+        totals[candidate.hit.chunk.repository, candidate.hit.chunk.path] += candidate.score
+    return totals
+
+
+def _defines(chunk: Chunk, names: Mapping[str, float], words: Mapping[str, float], exact: float) -> float:
+    best = 0.0
+    for definition in chunk.definitions:
+        plain = definition.rstrip(_PUNCTUATION)
+        last = plain.rsplit(".", 1)[-1].rsplit("::", 1)[-1].lower()
+        if last in names:
+            best = max(best, exact * names[last])
+        stems = name_stems(last)
+        shared = stems & words.keys()
+        if shared:
+            best = max(best, DEFINES_WORDS * sum(words[stem] for stem in shared) * len(shared) / len(stems))
+    return best
+
+
+def _add_path(candidate: Candidate, chunk: Chunk, intent: Intent, words: Mapping[str, float], unit: float) -> None:
+    facts = file_facts(chunk.path)
+    shared = facts.name & words.keys()
+    if shared:
+        covered = len(shared) / len(facts.name)
+        candidate.add("file name", FILE_NAME * unit * sum(words[stem] for stem in shared) * covered)
+    folders = (facts.folders & words.keys()) - shared
+    if folders:
+        candidate.add("folder name", FOLDER_NAME * unit * sum(words[stem] for stem in folders))
+    if any(chunk.path.endswith(path) for path in intent.paths):
+        candidate.add("named path", NAMED_PATH * unit)
+
+
+def _add_place(candidate: Candidate, chunk: Chunk, edited: Edited, context: frozenset[str], unit: float) -> None:
+    candidate.add("imported", IMPORTED * unit * imported(edited.imports, chunk.path))
+    theirs = import_words(chunk.imports)
+    if context and theirs:
+        overlap = len(context & theirs) / min(len(context), len(theirs))
+        candidate.add("similar imports", SIMILAR_IMPORTS * unit * overlap)
+    candidate.add("near folder", SAME_FOLDER * unit * _nearness(edited.path, chunk.path))
+
+
+def _nearness(one: str, other: str) -> float:
+    """1 for the same folder, halved with each step between the two."""
+    mine, theirs = one.split("/")[:-1], other.split("/")[:-1]
+    common = 0
+    for left, right in zip(mine, theirs, strict=False):
+        if left != right:
+            break
+        common += 1
+    return 0.5 ** (len(mine) + len(theirs) - 2 * common)
+
+
+def _lower(candidate: Candidate, chunk: Chunk, intent: Intent) -> None:
+    kinds = file_facts(chunk.path).kinds - intent.asked
+    if kinds:
+        kind = max(sorted(kinds), key=lambda each: LOWERED[each])
+        candidate.add(f"{kind} file", -LOWERED[kind] * candidate.score)
+
+
+def _spread(candidates: list[Candidate]) -> list[Candidate]:
+    """Lowers each further chunk of a file, and sorts."""
+    seen: dict[tuple[str, str], int] = defaultdict(int)
+    for candidate in sorted(candidates, key=order):
+        file = (candidate.hit.chunk.repository, candidate.hit.chunk.path)
+        candidate.add("file again", -(1.0 - AGAIN ** seen[file]) * candidate.score)
+        seen[file] += 1
+    return sorted(candidates, key=order)
+
+
+def order(candidate: Candidate) -> tuple[float, str, str, int, str]:
+    """Best first; equals in a fixed order."""
+    chunk = candidate.hit.chunk
+    return (-candidate.score, chunk.repository, chunk.path, chunk.start_line, candidate.hit.id)

@@ -1,0 +1,202 @@
+"""Finds the few pieces of code that matter, within the time and within what the caller may read."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from nearcode.domain.budget import Budget, Clock
+from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
+from nearcode.domain.index import ChunkIndex, DenseQuery, Embedder, Hit, LaneQuery
+from nearcode.domain.principal import Scope
+from nearcode.domain.repository import Revision, Revisions
+from nearcode.domain.retrieval import Context, Query
+from nearcode.retrieval.budget import cut
+from nearcode.retrieval.cursor import read_cursor
+from nearcode.retrieval.dense import dense_query, question_weights
+from nearcode.retrieval.explain import losers, snippet
+from nearcode.retrieval.fusion import Lanes, fuse
+from nearcode.retrieval.idf import Idf, load_prior
+from nearcode.retrieval.intent import Intent
+from nearcode.retrieval.lexical import attainable, definition_query, lexical_query
+from nearcode.retrieval.question import read_question
+from nearcode.retrieval.ranking import rank
+from nearcode.retrieval.recheck import Recheck
+from nearcode.retrieval.settings import RetrievalSettings
+
+HIGHEST_LIMIT = 1_000
+EDITED_FILE_ROOM = 1.5
+"""The edited file is most like itself: lanes are asked for more, so that enough is left without it."""
+SHARES = {"revisions": 0.1, "search": 0.6, "rank": 0.1}
+"""Shares of a call's time beside the embedding's, which is a setting."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """One question on its way, with the tasks that must not outlive it."""
+
+    scope: Scope
+    query: Query
+    intent: Intent
+    budget: Budget
+    limit: int
+    failure: Unavailable | None = None
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> str:
+        """The folder that was asked for, without its last slash."""
+        return self.query.path_prefix.strip("/")
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Starts work that ends with the call at the latest."""
+        task = asyncio.create_task(work)
+        self.tasks.append(task)
+        return task
+
+    async def wait(self, seconds: float, *tasks: asyncio.Task[Any]) -> None:
+        """Waits until the tasks are done or the time is over."""
+        await asyncio.wait(tasks, timeout=seconds)
+
+    def result(self, task: asyncio.Task[T] | None) -> T | None:
+        """A task's result; None if it is late or its dependency does not answer, which is remembered."""
+        if task is None or not task.done():
+            return None
+        try:
+            return task.result()
+        except Unavailable as error:
+            self.failure = error
+            return None
+
+    async def close(self) -> None:
+        """Ends what is still running."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the lanes brought back for a call."""
+
+    lanes: Lanes
+    idf: Idf
+    revisions: dict[str, Revision]
+
+
+class Retrieval:
+    """Implements `domain.retrieval.Retriever`. `clock` gives monotonic seconds.
+
+    Raises Unavailable when the index or the revisions do not answer at all; lateness alone only makes the plan cheaper.
+    """
+
+    def __init__(
+        self,
+        index: ChunkIndex,
+        embedder: Embedder,
+        revisions: Revisions,
+        settings: RetrievalSettings,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._index, self._embedder, self._revisions = index, embedder, revisions
+        self._settings, self._clock = settings, clock
+        self._prior = load_prior()
+
+    async def retrieve(self, scope: Scope, query: Query, seconds: float) -> Context:
+        """Finds the best snippets for a question or a cursor."""
+        return await self._answer(scope, query, seconds, explain=False)
+
+    async def explain(self, scope: Scope, query: Query, seconds: float) -> Context:
+        """The same snippets, with the losers and why they lost."""
+        return await self._answer(scope, query, seconds, explain=True)
+
+    async def _answer(self, scope: Scope, query: Query, seconds: float, explain: bool) -> Context:
+        check(query)
+        budget = Budget(seconds, {**SHARES, "embed": self._settings.embed_share}, self._clock)
+        intent = read_cursor(query.cursor) if query.cursor else read_question(query.question)
+        room = EDITED_FILE_ROOM if query.cursor else 1.0
+        limit = round(max(self._settings.candidates, 2 * query.limit) * room)
+        call = Call(scope, query, intent, budget, limit)
+        if not scope.repositories:
+            return Context((), "none")
+        try:
+            found = await self._find(call)
+        finally:
+            await call.close()
+        if found is None or found.lanes.plan == "none":
+            if call.failure:
+                raise call.failure
+            return Context((), "none", stages=tuple(budget.reports))
+        with budget.stage("rank"):
+            answer = choose(call, found, explain)
+        return Context(answer.snippets, found.lanes.plan, answer.losers, tuple(budget.reports), answer.dropped)
+
+    async def _find(self, call: Call) -> Found | None:
+        """Asks the lanes; the lexical one is under way while the question is embedded, so a late embedder costs nothing."""
+        with call.budget.stage("revisions") as share:
+            reading = call.start(self._current(call.scope))
+            await call.wait(share.seconds(), reading)
+            revisions = call.result(reading)
+            share.skipped = revisions is None
+        if revisions is None:
+            return None
+        idf = Idf(self._prior, [revisions[name] for name in sorted(revisions)])
+        words: list[LaneQuery] = [lexical_query(call.intent, idf, call.limit, call.folder)]
+        names = definition_query(call.intent, call.limit, call.folder)
+        by_word = call.start(self._index.search(call.scope, [*words, *([names] if names else [])]))
+        nearest = await self._embed(call, idf)
+        with call.budget.stage("search") as share:
+            by_vector = call.start(self._index.search(call.scope, [nearest])) if nearest else None
+            await call.wait(share.seconds(), by_word, *([by_vector] if by_vector else []))
+            spoken, meant = call.result(by_word), call.result(by_vector)
+            share.skipped = spoken is None or (meant is None and nearest is not None)
+        definition = spoken[1] if spoken and names else None
+        return Found(Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition), idf, revisions)
+
+    async def _embed(self, call: Call, idf: Idf) -> DenseQuery | None:
+        with call.budget.stage("embed") as share:
+            work = call.start(self._embedder.embed_query(call.intent.text, question_weights(call.intent, idf)))
+            await call.wait(share.seconds(), work)
+            vector = call.result(work)
+            share.skipped = vector is None
+        return None if vector is None else dense_query(vector, call.limit, call.folder)
+
+    async def _current(self, scope: Scope) -> dict[str, Revision]:
+        names = sorted(scope.repositories)
+        served = await asyncio.gather(*(self._revisions.current(name) for name in names))
+        return {name: revision for name, revision in zip(names, served, strict=True) if revision is not None}
+
+
+def check(query: Query) -> None:
+    """Refuses a question that cannot be answered. Raises InvalidRequest."""
+    if query.cursor is None and not query.question.strip():
+        raise InvalidRequest("ask a question, or name a cursor", field="question")
+    if query.cursor is not None and query.question:
+        raise InvalidRequest("ask a question or name a cursor, not both", field="question")
+    if query.limit < 1:
+        raise InvalidRequest("limit must be at least 1", field="limit")
+    if query.limit > HIGHEST_LIMIT:
+        raise InvalidRequest(f"limit must be at most {HIGHEST_LIMIT}", Reason.TOO_LARGE, field="limit")
+    if query.tokens < 0:
+        raise InvalidRequest("tokens must not be negative", field="tokens")
+
+
+def choose(call: Call, found: Found, explain: bool) -> Context:
+    """Re-checks, fuses, ranks and cuts: lanes -> snippets, and losers if they are asked for."""
+    edited = call.intent.edited.path if call.intent.edited else ""
+    recheck = Recheck(call.scope, found.revisions, call.folder, edited)
+    lanes = found.lanes
+    lanes = Lanes(*(_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition)))
+    fused = fuse(lanes, call.intent.symbolic, attainable(call.intent, found.idf))
+    ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
+    good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
+    chosen, no_room = cut([snippet(candidate) for candidate in good[: call.query.limit]], call.query.tokens)
+    lost = losers(good[call.query.limit :], ranked[len(good) :], no_room) if explain else ()
+    return Context(tuple(chosen), lanes.plan, lost, dropped=len(recheck.dropped))
+
+
+def _kept(recheck: Recheck, hits: Sequence[Hit] | None) -> list[Hit] | None:
+    return None if hits is None else recheck.keep(hits)

@@ -1,0 +1,52 @@
+"""Stems: what `routing`, `routes` and `Router` share. Used to compare words and to widen the lexical question."""
+
+from functools import lru_cache
+
+from nearcode.domain.terms import split_identifier
+
+_SUFFIXES = (
+    "izations", "ization", "izers", "izer", "izing", "ized", "izes", "ize",
+    "ations", "ation", "ators", "ator", "ating", "ated", "ates", "ate",
+    "ities", "ity", "ments", "ment", "ings", "ing", "ions", "ion",
+    "ers", "er", "ors", "or", "ies", "ied", "ed", "es", "e", "y", "s",
+)  # fmt: skip
+_ENDINGS = (
+    "", "e", "s", "es", "er", "ers", "or", "ed", "ing", "ion", "ions", "ation", "ator", "ate", "y", "ies", "ize", "izer",
+)  # fmt: skip
+_SHORTEST = 3
+"""Letters a stem keeps: shorter ones join words that have nothing in common."""
+_NOT_PLURAL = ("ss", "us", "is")
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """The stem of a lower-case word: its longest known suffix and a doubled last consonant cut off."""
+    if not word.isalpha() or len(word) <= _SHORTEST or word.endswith(_NOT_PLURAL):
+        return word
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= _SHORTEST:
+            return _single(word[: -len(suffix)])
+    return word
+
+
+def _single(root: str) -> str:
+    doubled = len(root) > _SHORTEST and root[-1] == root[-2] and root[-1] not in "aeiouslz"
+    return root[:-1] if doubled else root
+
+
+@lru_cache(maxsize=20_000)
+def relatives(word: str) -> tuple[str, ...]:
+    """Other words that may share the word's stem; not all of them exist."""
+    root = stem(word)
+    if not word.isalpha() or len(root) < _SHORTEST:
+        return ()
+    forms = [root + ending for ending in _ENDINGS]
+    if root[-1] not in "aeiou":
+        forms += [root + root[-1] + ending for ending in ("er", "ed", "ing")]
+    return tuple(form for form in dict.fromkeys(forms) if form != word and stem(form) == root)
+
+
+@lru_cache(maxsize=100_000)
+def name_stems(name: str) -> frozenset[str]:
+    """Stems of the words of an identifier, a path part or a whole path."""
+    return frozenset(stem(word) for word in split_identifier(name))
