@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nearcode.domain.index import Hit
 
-DENSE_FOR_WORDS = 0.8
+DENSE_FOR_WORDS = 0.65
 """Weight of the dense lane for a question in words (of CodeSearchNet-like tests, .8 beat equal weights and rank fusion)."""
 DENSE_FOR_SYMBOLS = 0.2
 """Its weight for a name or an error message: there the exact word is what counts."""

@@ -21,6 +21,9 @@ from nearcode.domain.repository import Revision
 PRIOR_FILE = Path(__file__).with_name("prior.bin")
 PRIOR_STRENGTH = 100.0
 """How many files of evidence the prior counts for: a repository of a thousand files has its own say, one of ten has none."""
+MOST_COUNTED = 16
+"""Revisions whose counts correct the prior, the largest of the scope first: they hold most of its files, and a question to
+hundreds of repositories must not look up every word in each."""
 
 _HEADER = struct.Struct("<II")
 _STEPS = 16
@@ -79,6 +82,8 @@ class Idf:
     _known: dict[int, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        largest = sorted(self.revisions, key=lambda revision: (-revision.file_count(), revision.repository))
+        self.revisions = largest[:MOST_COUNTED]
         self._files = sum(revision.file_count() for revision in self.revisions)
         self._rarest = -math.log(self._share(self.prior.unseen, 0))
 

@@ -19,13 +19,13 @@ DEFINES_LATER_NAME = 0.7
 """Each further name asked for (`Router.add`: add, then Router) counts that much less."""
 DEFINES_WORDS = 0.3
 """The words of a definition's name are the question's words."""
-FILE_NAME = 0.45
+FILE_NAME = 0.7
 """The file's name holds the question's words: people name files for what they do."""
 FOLDER_NAME = 0.12
 """The same for its folders, which say it less sharply."""
 NAMED_PATH = 1.0
 """The question names this very path."""
-SAME_FILE = 0.25
+SAME_FILE = 0.12
 """Other candidates of the same file: a file that is found in several places is about the question."""
 IMPORTED = 0.25
 """The edited file imports the candidate's (useful snippets: 3 to 9 % from imported files, RepoCoder)."""
@@ -41,7 +41,7 @@ LOWERED: Mapping[str, float] = {
     "document": 0.25,
     "generated": 0.4,
     "vendored": 0.4,
-    "barrel": 0.2,
+    "barrel": 0.1,
     "legacy": 0.2,
 }
 """Share of its score that a file of a kind loses when the question does not ask for the kind: it repeats or uses what is
