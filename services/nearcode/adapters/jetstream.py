@@ -1,0 +1,360 @@
+"""NATS JetStream: the bus. At least once, acknowledged after the effect, quarantined after the last retry."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import nats
+import structlog
+from google.protobuf.message import DecodeError, Message
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBufferLimitError
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
+from nearcode.events import topology
+from nearcode.events.bus import Handler, subject
+from nearcode.telemetry.propagation import current_traceparent, use_traceparent
+
+E = TypeVar("E", bound=Message)
+log = structlog.get_logger()
+
+_TIMEOUT = 5.0
+_POLL_SECONDS = 5.0
+_ERROR, _REASON, _SUBJECT, _DELIVERIES, _EVENT = (
+    "Nearcode-Error",
+    "Nearcode-Reason",
+    "Nearcode-Subject",
+    "Nearcode-Deliveries",
+    "Nearcode-Event",
+)
+_NO_SPACE = ("insufficient storage", "no space left", "resource limits exceeded")
+_FULL = ("maximum messages exceeded", "maximum bytes exceeded")
+
+
+@contextlib.contextmanager
+def nats_errors() -> Iterator[None]:
+    """Maps what the client library raises to the expected failures."""
+    try:
+        yield
+    except APIError as error:
+        text = (error.description or str(error)).lower()
+        if any(words in text for words in _NO_SPACE):
+            raise Unavailable("the event broker has no disk space left: free some", Reason.DISK_FULL, 10.0) from error
+        if any(words in text for words in _FULL):
+            raise Unavailable("too much work is queued: try again later", Reason.OVERLOADED, 5.0) from error
+        raise
+    except (TimeoutError, ConnectionClosedError, NoRespondersError, OutboundBufferLimitError, OSError) as error:
+        raise Unavailable("the event broker does not answer", Reason.EVENTS_UNAVAILABLE) from error
+
+
+async def connect(url: str, name: str) -> Client:
+    """Connects and stays connected: reconnects for ever. Raises Unavailable when the broker cannot be reached now."""
+
+    async def say(error: Exception) -> None:
+        log.warning("event broker", error=str(error))
+
+    try:
+        return await nats.connect(
+            url,
+            name=name,
+            error_cb=say,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,
+            connect_timeout=5,
+            pending_size=2**24,
+        )
+    except (NatsError, OSError) as error:
+        safe = url.rpartition("@")[2]
+        raise Unavailable(f"no event broker answers at {safe}: {error}", Reason.EVENTS_UNAVAILABLE) from error
+
+
+class JetStreamBus:
+    """The bus over one connection. `bulk`: this process also works on first indexes and large backlogs."""
+
+    def __init__(self, client: Client, org: str, *, bulk: bool = True) -> None:
+        self._client, self._org, self._bulk = client, org, bulk
+        self._stream: JetStreamContext = client.jetstream(timeout=_TIMEOUT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+
+    async def open(self) -> None:
+        """Makes the streams that are missing and brings the others up to this version."""
+        for stream in topology.STREAMS:
+            config = StreamConfig(
+                name=stream.name,
+                subjects=list(stream.subjects),
+                retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
+                discard=DiscardPolicy.NEW if stream.work_queue else DiscardPolicy.OLD,
+                max_msgs_per_subject=1 if stream.newest_only else -1,
+                max_age=stream.max_age,
+                max_bytes=stream.max_bytes,
+                max_msg_size=4 * topology.LARGEST_EVENT,
+                storage=StorageType.FILE,
+                duplicate_window=topology.DUPLICATE_WINDOW,
+            )
+            with nats_errors():
+                await self._stream.add_stream(config)
+
+    async def close(self) -> None:
+        """Stops fetching, waits for handlers at work (20 s at most) and hands the others' messages back."""
+        self._closing.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=20)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def healthy(self) -> bool:
+        return self._client.is_connected
+
+    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
+        data = event.SerializeToString(deterministic=True)
+        if len(data) > topology.LARGEST_EVENT:
+            raise InvalidRequest(f"an event of {len(data)} bytes is over {topology.LARGEST_EVENT}", Reason.TOO_LARGE)
+        headers = {"Nats-Msg-Id": message_id, _EVENT: event.DESCRIPTOR.name}
+        if trace := current_traceparent():
+            headers["traceparent"] = trace
+        with nats_errors():
+            await self._stream.publish(subject(event, self._org, bulk=bulk), data, headers=headers)
+
+    async def react(
+        self,
+        event: type[E],
+        handler: Handler[E],
+        on_dead: Callable[[E, str], Awaitable[None]] | None = None,
+        concurrency: int = 2,
+    ) -> None:
+        subjects = [subject(event, self._org)]
+        if self._bulk and (bulk := subject(event, self._org, bulk=True)):
+            subjects.append(bulk)
+        for name in subjects:
+            reactor = _Reactor(self, event, handler, on_dead)
+            self._start(self._consume(name, reactor, concurrency))
+
+    async def follow(self, event: type[E], handler: Handler[E]) -> None:
+        async def deliver(message: Msg) -> None:
+            fact = event()
+            try:
+                fact.ParseFromString(message.data)
+                with use_traceparent((message.headers or {}).get("traceparent", "")):
+                    await handler(fact)
+            except (DecodeError, NearcodeError) as error:
+                log.warning("a fact was not taken", subject=message.subject, error=str(error))
+
+        with nats_errors():
+            await self._stream.subscribe(
+                subject(event, self._org), stream="facts", cb=deliver, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
+            )
+
+    async def quarantine(self, message: Msg, error: str, reason: str) -> None:
+        """Keeps a message with its error for people, and takes it off its queue."""
+        headers = {
+            **{key: value for key, value in (message.headers or {}).items() if key != "Nats-Msg-Id"},
+            "Nats-Msg-Id": f"dead-{message.metadata.stream}-{message.metadata.sequence.stream}",
+            _ERROR: " ".join(error.split())[:1000],
+            _REASON: reason,
+            _SUBJECT: message.subject,
+            _DELIVERIES: str(message.metadata.num_delivered),
+        }
+        with nats_errors():
+            await self._stream.publish(f"quarantine.{message.subject}", message.data, headers=headers)
+            await message.term()
+        log.error("a message was quarantined", subject=message.subject, reason=reason, error=error)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _consume(self, name: str, reactor: "_Reactor[Any]", concurrency: int) -> None:
+        slots = asyncio.Semaphore(concurrency)
+        while not self._closing.is_set():
+            try:
+                with nats_errors():
+                    consumer = await self._consumer(name, concurrency)
+                    await self._fetch(consumer, reactor, slots)
+            except (NearcodeError, NatsError) as error:
+                log.warning("the event broker is away", subject=name, error=str(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), 0.5)
+
+    async def _consumer(self, name: str, concurrency: int) -> JetStreamContext.PullSubscription:
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.EXPLICIT, ack_wait=topology.ACK_WAIT, max_deliver=-1, max_ack_pending=max(16, 4 * concurrency)
+        )
+        return await self._stream.pull_subscribe(
+            name, durable=topology.durable_of(name), stream=topology.stream_of(name), config=config
+        )
+
+    async def _fetch(
+        self, consumer: JetStreamContext.PullSubscription, reactor: "_Reactor[Any]", slots: asyncio.Semaphore
+    ) -> None:
+        async def answer(message: Msg) -> None:
+            try:
+                await reactor.answer(message)
+            except NearcodeError as error:  # not acknowledged: the broker delivers it again
+                log.warning("an event could not be answered", subject=message.subject, error=str(error))
+            finally:
+                slots.release()
+
+        while not self._closing.is_set():
+            await slots.acquire()
+            try:
+                message = await _next(self._client, consumer, self._closing)
+            except BaseException:
+                slots.release()
+                raise
+            if message is None:
+                slots.release()
+                continue
+            self._start(answer(message))
+
+
+async def _next(client: Client, consumer: JetStreamContext.PullSubscription, closing: asyncio.Event) -> Msg | None:
+    """One message, or None when none came for a while or the bus closes. Raises ConnectionClosedError."""
+    fetch = asyncio.create_task(consumer.fetch(1, timeout=_POLL_SECONDS))
+    stop = asyncio.create_task(closing.wait())
+    await asyncio.wait({fetch, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not fetch.done():
+        fetch.cancel()
+    try:
+        messages = await fetch
+    except (TimeoutError, asyncio.CancelledError):
+        # Silence and a lost connection look alike here; the client's state tells them apart.
+        if not closing.is_set() and not client.is_connected:
+            raise ConnectionClosedError from None
+        return None
+    return messages[0] if messages else None
+
+
+class _Reactor(Generic[E]):
+    """Answers messages of one event: decode, call the handler, then acknowledge, try again later or quarantine."""
+
+    def __init__(
+        self, bus: JetStreamBus, event: type[E], handler: Handler[E], on_dead: Callable[[E, str], Awaitable[None]] | None
+    ) -> None:
+        self._bus, self._event, self._handler, self._on_dead = bus, event, handler, on_dead
+
+    async def answer(self, message: Msg) -> None:
+        event = self._event()
+        try:
+            event.ParseFromString(message.data)
+        except DecodeError as error:
+            await self._bus.quarantine(message, f"cannot be decoded: {error}", Reason.MALFORMED_REQUEST)
+            return
+        with use_traceparent((message.headers or {}).get("traceparent", "")):
+            await self._answer(message, event)
+
+    async def _answer(self, message: Msg, event: E) -> None:
+        deliveries = message.metadata.num_delivered
+        if deliveries > topology.DELIVERIES_WHILE_UNAVAILABLE:
+            await self._dead(message, event, f"delivered {deliveries} times without an answer", "EXHAUSTED")
+            return
+        try:
+            async with _at_work(message):
+                await self._handler(event)
+        except (Unavailable, Conflict) as error:
+            if deliveries >= topology.DELIVERIES_WHILE_UNAVAILABLE:
+                await self._dead(message, event, error.message, error.reason)
+            else:
+                log.warning("an event waits", subject=message.subject, reason=error.reason, error=error.message)
+                await message.nak(delay=topology.retry_delay(deliveries))
+        except NearcodeError as error:
+            await self._dead(message, event, error.message, error.reason)
+        except Exception as error:
+            log.exception("a handler failed", subject=message.subject, delivery=deliveries)
+            if deliveries >= topology.DELIVERIES:
+                await self._dead(message, event, f"{type(error).__name__}: {error}", "INTERNAL")
+            else:
+                await message.nak(delay=topology.retry_delay(deliveries))
+        else:
+            with nats_errors():
+                await message.ack_sync(timeout=_TIMEOUT)
+
+    async def _dead(self, message: Msg, event: E, error: str, reason: str) -> None:
+        if self._on_dead:
+            await self._on_dead(event, error)
+        await self._bus.quarantine(message, error, reason)
+
+
+@contextlib.asynccontextmanager
+async def _at_work(message: Msg) -> AsyncIterator[None]:
+    """Tells the broker that the message is being worked on, until the block ends."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(topology.ACK_WAIT / 3)
+            await message.in_progress()
+
+    heart = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        heart.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A quarantined message. `when` is Unix time in seconds."""
+
+    id: int
+    subject: str
+    event: str
+    repository: str
+    reason: str
+    error: str
+    when: float
+    deliveries: int
+
+
+class DeadLetters:
+    """What was quarantined, and its way back."""
+
+    def __init__(self, client: Client) -> None:
+        self._stream = client.jetstream(timeout=_TIMEOUT)
+
+    async def list(self) -> list[DeadLetter]:
+        """Oldest first."""
+        with nats_errors():
+            state = (await self._stream.stream_info("quarantine")).state
+        return [letter for sequence in range(state.first_seq, state.last_seq + 1) if (letter := await self._get(sequence))]
+
+    async def replay(self, ids: Sequence[int] | None = None) -> int:
+        """Sends the letters (None: all) to their subjects again and forgets them. Returns how many."""
+        letters = [letter for letter in await self.list() if ids is None or letter.id in ids]
+        for letter in letters:
+            with nats_errors():
+                raw = await self._stream.get_msg("quarantine", letter.id)
+                # A new id: within the duplicate window the old one would be taken for the message that died.
+                headers = {"Nats-Msg-Id": f"replay-{letter.id}-{time.time_ns()}", _EVENT: letter.event}
+                await self._stream.publish(letter.subject, raw.data or b"", headers=headers)
+                await self._stream.delete_msg("quarantine", letter.id)
+        return len(letters)
+
+    async def _get(self, sequence: int) -> DeadLetter | None:
+        try:
+            with nats_errors():
+                raw = await self._stream.get_msg("quarantine", sequence)
+        except NotFoundError:
+            return None
+        headers = raw.headers or {}
+        subject_ = headers.get(_SUBJECT, raw.subject or "")
+        return DeadLetter(
+            id=sequence,
+            subject=subject_,
+            event=headers.get(_EVENT, ""),
+            repository=next((token for token in subject_.split(".") if token.startswith("r") and len(token) == 21), ""),
+            reason=headers.get(_REASON, ""),
+            error=headers.get(_ERROR, ""),
+            when=raw.time.timestamp() if raw.time else 0.0,
+            deliveries=int(headers.get(_DELIVERIES, "0")),
+        )

@@ -1,0 +1,75 @@
+"""The revisions that are served now, read from their artifacts and kept in memory."""
+
+import asyncio
+import time
+from collections import OrderedDict
+
+from nearcode.adapters.jetstream_stores import ObjectArtifacts
+from nearcode.api.events.v1 import events_pb2
+from nearcode.domain.artifact import Artifact, ArtifactRevision
+from nearcode.domain.errors import NotFound
+from nearcode.domain.manifest import Manifests, Served
+from nearcode.domain.repository import Revision
+from nearcode.events.bus import Bus
+
+_KEPT = 256
+_FRESH_SECONDS = 1.0
+"""How long a manifest is believed without asking. RevisionIndexed shortens it to nothing; this is for facts that got lost."""
+
+
+class ArtifactRevisions:
+    """Implements domain.repository.Revisions. Least recently used repositories fall out of memory."""
+
+    def __init__(self, manifests: Manifests, artifacts: ObjectArtifacts) -> None:
+        self._manifests, self._artifacts = manifests, artifacts
+        self._revisions: OrderedDict[str, ArtifactRevision] = OrderedDict()
+        self._asked: dict[str, float] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def follow(self, bus: Bus) -> None:
+        """Learns at once of revisions that are served from now on."""
+        await bus.follow(events_pb2.RevisionIndexed, self._indexed)
+
+    async def current(self, repository: str) -> Revision | None:
+        if time.monotonic() - self._asked.get(repository, -_FRESH_SECONDS) < _FRESH_SECONDS:
+            return self._kept(repository)
+        async with self._turns.setdefault(repository, asyncio.Lock()):
+            if time.monotonic() - self._asked.get(repository, -_FRESH_SECONDS) >= _FRESH_SECONDS:
+                await self._refresh(repository)
+        return self._kept(repository)
+
+    def _kept(self, repository: str) -> ArtifactRevision | None:
+        revision = self._revisions.get(repository)
+        if revision:
+            self._revisions.move_to_end(repository)
+        return revision
+
+    async def _refresh(self, repository: str) -> None:
+        found = await self._manifests.get(repository)
+        served = found.manifest.served if found else None
+        if found is None or served is None:
+            self._revisions.pop(repository, None)
+        else:
+            await self._load(repository, found.manifest.live, served)
+        self._asked[repository] = time.monotonic()
+
+    async def _load(self, repository: str, branch: str, served: Served) -> None:
+        kept = self._revisions.get(repository)
+        if kept and kept.generation == served.generation:
+            return
+        try:
+            data = await self._artifacts.get(served.artifact)
+        except NotFound:
+            return  # replaced in this moment: the next look finds the newer one
+        revision = await asyncio.to_thread(
+            lambda: ArtifactRevision(repository, branch, served.generation, Artifact.load(data))
+        )
+        self._revisions[repository] = revision
+        while len(self._revisions) > _KEPT:
+            oldest, _ = self._revisions.popitem(last=False)
+            self._asked.pop(oldest, None)
+
+    async def _indexed(self, fact: events_pb2.RevisionIndexed) -> None:
+        self._asked.pop(fact.repository, None)
+        if fact.repository in self._revisions:
+            await self.current(fact.repository)

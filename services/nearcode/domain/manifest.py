@@ -1,0 +1,120 @@
+"""The manifest of a repository: which revision is wanted, which one is served. Only compare-and-set moves it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from nearcode.domain.repository import Progress, RepositoryState, RepositoryStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The revision that is searched. `artifact` names it in the object store; `seconds`: from wanted until searchable."""
+
+    generation: int
+    commit: str
+    artifact: str
+    files: int
+    chunks: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`generation` rises whenever the wanted commit changes, also back to an earlier one. `retired` names artifacts whose
+    points may have to be deleted: those of revisions that were served before or given up half built."""
+
+    repository: str
+    url: str
+    name: str
+    branch: str = ""
+    generation: int = 0
+    wanted: str = ""
+    wanted_at: float = 0.0
+    served: Served | None = None
+    retired: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def live(self) -> str:
+        """The branch's name in points."""
+        return self.branch or "workspace"
+
+    def want(self, commit: str) -> "Manifest":
+        """Wants another commit: the next generation. What was being built is given up."""
+        given_up = () if self.served and self.served.generation == self.generation else (draft_name(self),)
+        retired = (*self.retired, *(name for name in given_up if self.generation))
+        return replace(self, generation=self.generation + 1, wanted=commit, wanted_at=time.time(), retired=retired, error="")
+
+    def serve(self, served: Served) -> "Manifest":
+        """Serves a revision from now on; the one before retires."""
+        retired = (*self.retired, self.served.artifact) if self.served else self.retired
+        return replace(self, served=served, retired=retired, error="")
+
+    def status(self, progress: Progress | None = None) -> RepositoryStatus:
+        served = self.served
+        return RepositoryStatus(
+            id=self.repository,
+            url=self.url,
+            name=self.name,
+            branch=self.branch,
+            state=self._state(),
+            generation=self.generation,
+            revision=served.commit if served else "",
+            wanted=self.wanted,
+            files=served.files if served else 0,
+            chunks=served.chunks if served else 0,
+            seconds=served.seconds if served else 0.0,
+            error=self.error,
+            progress=progress or Progress(),
+        )
+
+    def _state(self) -> RepositoryState:
+        if self.error:
+            return RepositoryState.FAILED
+        if self.served and self.served.generation == self.generation:
+            return RepositoryState.READY
+        return RepositoryState.INDEXING if self.generation else RepositoryState.CONNECTED
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> "Manifest":
+        """From plain values, as the store keeps them."""
+        served = Served(**values["served"]) if values["served"] else None
+        return cls(**{**values, "served": served, "retired": tuple(values["retired"])})
+
+
+def artifact_name(manifest: Manifest) -> str:
+    """Where the artifact of the wanted revision is kept."""
+    return f"{manifest.repository}.{manifest.generation}"
+
+
+def draft_name(manifest: Manifest) -> str:
+    """Where the plan of the revision that is being built is kept."""
+    return f"{manifest.repository}.{manifest.generation}.draft"
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A manifest with the version that the next compare-and-set must name."""
+
+    manifest: Manifest
+    version: int
+
+
+class Manifests(Protocol):
+    """Where manifests are kept. All raise Unavailable."""
+
+    async def get(self, repository: str) -> Versioned | None: ...
+
+    async def create(self, manifest: Manifest) -> None:
+        """Raises Conflict if there is one."""
+        ...
+
+    async def update(self, manifest: Manifest, version: int) -> int:
+        """Compare-and-set; returns the new version. Raises Conflict."""
+        ...
+
+    async def delete(self, repository: str) -> None: ...
+
+    async def all(self) -> list[Manifest]: ...

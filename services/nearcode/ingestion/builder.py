@@ -1,0 +1,231 @@
+"""Building a revision: plan it, publish its parts, gather what became of them, serve it, clean up behind.
+
+Every step may run again: after a crash the broker delivers its event once more.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from nearcode.api.events.v1 import events_pb2
+from nearcode.domain.artifact import Artifact, FileOutcome, parts
+from nearcode.domain.errors import Conflict, NotFound
+from nearcode.domain.index import ChunkIndex
+from nearcode.domain.manifest import Manifest, Manifests, Served, Versioned, artifact_name, draft_name
+from nearcode.domain.repository import FileVersion, Progress
+from nearcode.events.bus import Bus
+from nearcode.ingestion.ports import Artifacts, Builds, Source
+from nearcode.ingestion.settings import IngestionSettings
+from nearcode.runtime.wire import state_from_proto, version_from_proto, version_to_proto
+
+log = structlog.get_logger()
+
+CHANGED_MEANWHILE = "changed while it was indexed"
+"""Reason of a file whose bytes were gone when they were needed; the folder is looked at once more."""
+
+
+@dataclass(slots=True)
+class _Building:
+    """What one process remembers of a build, to save questions to the store."""
+
+    parts: int
+    files_total: int
+    files_done: int = 0
+    chunks_done: int = 0
+
+
+class Builder:
+    """Turns the wish for a revision into a served revision."""
+
+    def __init__(
+        self,
+        manifests: Manifests,
+        artifacts: Artifacts,
+        builds: Builds,
+        index: ChunkIndex,
+        bus: Bus,
+        settings: IngestionSettings,
+    ) -> None:
+        self._manifests, self._artifacts, self._builds = manifests, artifacts, builds
+        self._index, self._bus, self._settings = index, bus, settings
+        self._building: dict[str, _Building] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def progress(self, manifest: Manifest) -> Progress:
+        """How far the wanted revision has come, as far as this process knows."""
+        building = self._building.get(artifact_name(manifest))
+        if not building:
+            return Progress()
+        return Progress(building.files_done, building.files_total, building.chunks_done)
+
+    async def start(self, event: events_pb2.RevisionWanted, open_source: Callable[[Manifest], Source]) -> None:
+        """Plans the wanted revision and publishes its parts. A wish that is not the newest is dropped."""
+        found = await self._newest(event.repository, event.generation)
+        if not found:
+            return
+        if found.manifest.served and found.manifest.served.generation == event.generation:
+            await self._clean(found)
+            return
+        draft = await self._draft(found, open_source(found.manifest))
+        found = await self._newest(event.repository, event.generation)
+        if not found:
+            return
+        await self._publish(found.manifest, self._cut(draft))
+        await self._serve_if_whole(event.repository, event.generation)
+
+    async def take(self, event: events_pb2.BatchIndexed) -> None:
+        """Records what became of a batch; after the last one the revision is served."""
+        build = event.build
+        found = await self._newest(build.repository, build.generation)
+        if not found:
+            return
+        if found.manifest.served and found.manifest.served.generation == build.generation:
+            await self._clean(found)
+            return
+        name = artifact_name(found.manifest)
+        await self._builds.put(name, f"{event.part}.{event.batch}.{event.batches}", event.SerializeToString())
+        if building := self._building.get(name):
+            building.files_done += len(event.files)
+            building.chunks_done += sum(file.chunks for file in event.files)
+        await self._serve_if_whole(build.repository, build.generation)
+
+    async def _newest(self, repository: str, generation: int) -> Versioned | None:
+        found = await self._manifests.get(repository)
+        return found if found and found.manifest.generation == generation else None
+
+    async def _draft(self, found: Versioned, source: Source) -> Artifact:
+        """The plan of the build: the one that is kept, or a new one, kept before anything is published from it."""
+        manifest = found.manifest
+        try:
+            return Artifact.load(await self._artifacts.get(draft_name(manifest)))
+        except NotFound:
+            pass  # the first time
+        snapshot = await asyncio.to_thread(source.snapshot, manifest.wanted)
+        served = Artifact.load(await self._artifacts.get(manifest.served.artifact)) if manifest.served else None
+        draft = await asyncio.to_thread(
+            Artifact.plan, manifest.repository, manifest.live, manifest.generation, snapshot, served
+        )
+        if snapshot.commit != manifest.wanted:  # a folder that changed since it was wanted
+            await self._manifests.update(replace(manifest, wanted=snapshot.commit), found.version)
+        await self._artifacts.put(draft_name(manifest), draft.dump())
+        return draft
+
+    def _cut(self, draft: Artifact) -> list[list[FileVersion]]:
+        return list(parts(draft.pending(), self._settings.part_files, self._settings.part_bytes))
+
+    async def _publish(self, manifest: Manifest, cut: list[list[FileVersion]]) -> None:
+        name = artifact_name(manifest)
+        self._building[name] = _Building(len(cut), sum(map(len, cut)))
+        bulk = len(cut) > self._settings.bulk_parts
+        build = events_pb2.Build(
+            repository=manifest.repository, generation=manifest.generation, branch=manifest.live, bulk=bulk
+        )
+        for number, files in enumerate(cut):
+            event = events_pb2.RevisionSynced(
+                repository=manifest.repository, build=build, part=number, files=map(version_to_proto, files)
+            )
+            await self._bus.publish(event, message_id=f"synced-{name}-{number}", bulk=bulk)
+
+    async def _serve_if_whole(self, repository: str, generation: int) -> None:
+        async with self._turns[repository]:
+            found = await self._newest(repository, generation)
+            if not found or (found.manifest.served and found.manifest.served.generation == generation):
+                return
+            name = artifact_name(found.manifest)
+            if name not in self._building:  # another process planned it, or this one before it was restarted
+                draft = Artifact.load(await self._artifacts.get(draft_name(found.manifest)))
+                cut = self._cut(draft)
+                self._building[name] = _Building(len(cut), sum(map(len, cut)))
+            if _is_whole(await self._builds.batches(name), self._building[name].parts):
+                await self._serve(found)
+
+    async def _serve(self, found: Versioned) -> None:
+        manifest, name = found.manifest, artifact_name(found.manifest)
+        draft = Artifact.load(await self._artifacts.get(draft_name(manifest)))
+        events = [events_pb2.BatchIndexed.FromString(data) for data in await self._builds.outcomes(name)]
+        await asyncio.to_thread(draft.apply, [_outcome(file) for event in events for file in event.files])
+        await self._artifacts.put(name, await asyncio.to_thread(draft.dump))
+        files, chunks = draft.totals()
+        served = Served(manifest.generation, draft.commit, name, files, chunks, time.time() - manifest.wanted_at)
+        try:
+            version = await self._manifests.update(manifest.serve(served), found.version)
+        except Conflict:
+            log.info("a newer revision is wanted", repository=manifest.repository, generation=manifest.generation)
+            return
+        await self._tell(manifest.serve(served))
+        await self._clean(Versioned(manifest.serve(served), version))
+        if any(file.reason == CHANGED_MEANWHILE for event in events for file in event.files):
+            await self._look_again(manifest.repository)
+
+    async def _tell(self, manifest: Manifest) -> None:
+        served = manifest.served
+        assert served
+        event = events_pb2.RevisionIndexed(
+            repository=manifest.repository,
+            generation=served.generation,
+            branch=manifest.live,
+            commit=served.commit,
+            artifact=served.artifact,
+        )
+        await self._bus.publish(event, message_id=f"revision-{served.artifact}")
+
+    async def _clean(self, found: Versioned) -> None:
+        """Deletes the points that only retired revisions hold, then their artifacts and the build's records."""
+        manifest = found.manifest
+        assert manifest.served
+        await self._tell(manifest)
+        if manifest.retired:
+            keep: dict[str, str | None] = {}
+            current = Artifact.load(await self._artifacts.get(manifest.served.artifact)).indexed()
+            for name in manifest.retired:
+                for path, blob in (await self._versions(name)).items():
+                    if current.get(path) != blob:
+                        keep[path] = current.get(path)
+            if keep:
+                await self._index.retire(manifest.repository, keep, manifest.served.generation)
+        for name in (draft_name(manifest), *manifest.retired):
+            await self._artifacts.delete(name)
+        await self._builds.forget(manifest.served.artifact)
+        for name in manifest.retired:
+            await self._builds.forget(name.removesuffix(".draft"))
+        self._building.pop(manifest.served.artifact, None)
+        if manifest.retired:
+            try:
+                await self._manifests.update(replace(manifest, retired=()), found.version)
+            except Conflict:
+                log.info("cleaned again with the next revision", repository=manifest.repository)
+
+    async def _versions(self, artifact: str) -> dict[str, str]:
+        try:
+            return Artifact.load(await self._artifacts.get(artifact)).versions()
+        except NotFound:
+            return {}  # given up before it was planned, or cleaned by an earlier try
+
+    async def _look_again(self, repository: str) -> None:
+        """Wants the next generation of a folder that changed while it was indexed, whatever it holds by then."""
+        found = await self._manifests.get(repository)
+        if not found:
+            return
+        manifest = found.manifest.want("")
+        await self._manifests.update(manifest, found.version)
+        event = events_pb2.RevisionWanted(repository=repository, generation=manifest.generation, commit="")
+        await self._bus.publish(event, message_id=f"wanted-{repository}-{manifest.generation}")
+
+
+def _is_whole(batches: Iterable[str], parts_: int) -> bool:
+    """Whether every batch of every part is in; names are `part.batch.batches`."""
+    expected: dict[int, int] = {}
+    seen: defaultdict[int, int] = defaultdict(int)
+    for name in batches:
+        part, _, of = map(int, name.split("."))
+        expected[part] = of
+        seen[part] += 1
+    return len(expected) == parts_ and all(seen[part] == of for part, of in expected.items())
+
+
+def _outcome(file: events_pb2.FileOutcome) -> FileOutcome:
+    return FileOutcome(version_from_proto(file.file), state_from_proto(file.state), file.reason, file.chunks, file.terms)

@@ -1,0 +1,174 @@
+"""A folder as it is now, uncommitted work included: a git working tree, or any folder."""
+
+import hashlib
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearcode.domain.artifact import Snapshot
+from nearcode.domain.errors import NotFound
+from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion, blob_id
+from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
+from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, why_left_out
+
+_RACY_NS = 2_000_000_000
+"""A file this young may change again without changing its time stamp: it is read again (git calls this racy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was known of a file when it was last read."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+    blob: str
+    read_ns: int
+
+
+class FolderSource:
+    """Lists and reads a folder. Remembers what it read, so that a second look costs one `stat` a file."""
+
+    def __init__(self, root: Path, largest_file: int) -> None:
+        self._root, self._largest = root, largest_file
+        self._known: dict[str, _Known] = {}
+
+    def snapshot(self, commit: str = "") -> Snapshot:
+        """The folder's files now; `commit` is ignored, for a folder has no past. Raises NotFound."""
+        if not self._root.is_dir():
+            raise NotFound(f"{self._root} is not a folder any more")
+        files: list[FileVersion] = []
+        others: list[FileStatus] = []
+        for path in self._paths(others):
+            self._take(path, files, others)
+        files.sort(key=lambda file: file.path)
+        others.sort(key=lambda other: other.path)
+        return Snapshot(_tree_id(files, others), tuple(files), tuple(others))
+
+    def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
+        """The bytes of file versions; none for a file that is not what it was."""
+        for file in files:
+            try:
+                data = (self._root / file.path).read_bytes()
+            except OSError:
+                data = b""
+            yield Blob(file, data if blob_id(data) == file.blob else None)
+
+    def _paths(self, others: list[FileStatus]) -> Iterator[str]:
+        """Relative paths that no ignore rule leaves out; those that one does go to `others`."""
+        rules = IgnoreRules()
+        tracked = self._git_files()
+        listed = self._walk(rules, others, tracked is not None) if tracked is None else iter(tracked)
+        if tracked is not None:
+            self._add_ignore_files(rules, {os.path.dirname(path) for path in tracked})
+        for path in listed:
+            if rule := rules.why_ignored(path):
+                others.append(FileStatus(path, "", FileState.SKIPPED, rule))
+            else:
+                yield path
+
+    def _walk(self, rules: IgnoreRules, others: list[FileStatus], git: bool) -> Iterator[str]:
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            self._add_ignore_files(rules, {folder}, gitignore=not git)
+            try:
+                entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
+            except OSError as error:
+                others.append(FileStatus(f"{folder}/", "", FileState.FAILED, f"cannot be read: {error.strerror}"))
+                continue
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    yield path
+                elif entry.name not in LEFT_OUT_FOLDERS and not self._ignored_folder(rules, path, others):
+                    folders.append(path)
+
+    @staticmethod
+    def _ignored_folder(rules: IgnoreRules, path: str, others: list[FileStatus]) -> bool:
+        rule = rules.why_ignored(path + "/")
+        if rule:
+            others.append(FileStatus(path + "/", "", FileState.SKIPPED, rule))
+        return bool(rule)
+
+    def _add_ignore_files(self, rules: IgnoreRules, folders: set[str], gitignore: bool = False) -> None:
+        """Reads the ignore files of folders and, for git's own list of files (`gitignore` False), of their parents."""
+        every = set(folders)
+        if not gitignore:
+            every |= {str(parent) for folder in folders for parent in Path(folder).parents} - {"."} | {""}
+        for folder in sorted(every):
+            for name in IGNORE_FILES if gitignore else IGNORE_FILES[1:]:
+                file = self._root / folder / name
+                if file.is_file() and not file.is_symlink():
+                    rules.add(IgnoreFile.parse(folder, name, file.read_text("utf-8", "replace")))
+
+    def _git_files(self) -> list[str] | None:
+        """What git would list: tracked and new files, by git's own reading of every ignore rule. None outside of git."""
+        if not any((folder / ".git").exists() for folder in (self._root, *self._root.parents)):
+            return None
+        command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"]
+        command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+        try:
+            result = subprocess.run(command, cwd=self._root, capture_output=True, check=True, stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            return None  # no git here, or not a repository after all: the folder is walked
+        return [os.fsdecode(path) for path in result.stdout.split(b"\0") if path]
+
+    def _take(self, path: str, files: list[FileVersion], others: list[FileStatus]) -> None:
+        """Adds one path to the files, or to the others with the reason."""
+        if not _is_text(path):
+            others.append(FileStatus(path.encode("utf-8", "replace").decode(), "", FileState.SKIPPED, "path is not UTF-8"))
+            return
+        try:
+            info = os.lstat(self._root / path)
+        except FileNotFoundError:
+            return  # tracked and deleted
+        except OSError as error:
+            others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
+            return
+        if reason := _not_regular(info.st_mode) or why_left_out(path, info.st_size, self._largest):
+            others.append(FileStatus(path, "", FileState.SKIPPED, reason))
+            return
+        try:
+            files.append(FileVersion(path, self._blob(path, info), info.st_size))
+        except OSError as error:
+            others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
+
+    def _blob(self, path: str, info: os.stat_result) -> str:
+        known = self._known.get(path)
+        same = known and (known.mtime_ns, known.size, known.inode) == (info.st_mtime_ns, info.st_size, info.st_ino)
+        if known and same and known.read_ns - known.mtime_ns > _RACY_NS:
+            return known.blob
+        blob = blob_id((self._root / path).read_bytes())
+        self._known[path] = _Known(info.st_mtime_ns, info.st_size, info.st_ino, blob, time.time_ns())
+        return blob
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _not_regular(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "symbolic link"
+    if stat.S_ISDIR(mode):
+        return "another repository"  # a submodule, as git lists it
+    return "" if stat.S_ISREG(mode) else "not a regular file"
+
+
+def _tree_id(files: Sequence[FileVersion], others: Sequence[FileStatus]) -> str:
+    """A name for the folder's content: equal when all files and all reasons are."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.path}\0{file.blob}\n".encode())
+    for other in others:
+        digest.update(f"{other.path}\0{other.state}\0{other.reason}\n".encode("utf-8", "replace"))
+    return digest.hexdigest()[:40]

@@ -1,0 +1,131 @@
+"""Repositories: connect, follow, tell their state, read their bytes, forget."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from nearcode.api.events.v1 import events_pb2
+from nearcode.domain.artifact import Artifact
+from nearcode.domain.errors import Conflict, NotFound
+from nearcode.domain.index import ChunkIndex
+from nearcode.domain.manifest import Manifest, Manifests, Versioned, artifact_name, draft_name
+from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus, repository_id
+from nearcode.events.bus import Bus
+from nearcode.ingestion.address import Address
+from nearcode.ingestion.builder import Builder
+from nearcode.ingestion.digest import digest_of
+from nearcode.ingestion.ports import Artifacts, Source, Sources
+
+
+class Ingestion:
+    """The use cases of repositories. One instance may be one of several; the manifests decide between them."""
+
+    def __init__(
+        self, manifests: Manifests, artifacts: Artifacts, sources: Sources, index: ChunkIndex, bus: Bus, builder: Builder
+    ) -> None:
+        self._manifests, self._artifacts, self._index, self._bus, self._builder = manifests, artifacts, index, bus, builder
+        self._open_source = sources
+        self._sources: dict[str, Source] = {}
+
+    async def connect(self, url: str, branch: str = "") -> RepositoryStatus:
+        """Follows a repository from now on; again changes nothing. Raises InvalidRequest, NotFound, Unavailable."""
+        address = Address.parse(url, branch)
+        repository = repository_id(address.url, branch)
+        manifest = Manifest(repository, address.url, address.name, branch)
+        self._open_source(manifest)  # tells now, and not in a worker, that there is nothing to index
+        try:
+            await self._manifests.create(manifest)
+        except Conflict:
+            return await self.get(repository)
+        await self._bus.publish(events_pb2.RepositoryConnected(repository=repository), message_id=f"connected-{repository}")
+        return manifest.status()
+
+    async def list_repositories(self) -> list[RepositoryStatus]:
+        return [manifest.status(self._builder.progress(manifest)) for manifest in await self._manifests.all()]
+
+    async def get(self, repository: str) -> RepositoryStatus:
+        manifest = (await self._load(repository)).manifest
+        return manifest.status(self._builder.progress(manifest))
+
+    async def sync(self, repository: str) -> RepositoryStatus:
+        """Wants the repository's present state. Returns at once; the index follows. Raises NotFound, Unavailable."""
+        found = await self._load(repository)
+        source = self.source(found.manifest)
+        snapshot = await asyncio.to_thread(source.snapshot)
+        while True:
+            manifest = found.manifest
+            if manifest.wanted == snapshot.commit and not manifest.error:
+                return manifest.status(self._builder.progress(manifest))
+            wanted = manifest.want(snapshot.commit)
+            try:
+                await self._manifests.update(wanted, found.version)
+            except Conflict:
+                found = await self._load(repository)
+                continue
+            await self.announce(wanted)
+            return wanted.status()
+
+    async def announce(self, manifest: Manifest) -> None:
+        """Publishes the wish that a manifest holds."""
+        event = events_pb2.RevisionWanted(
+            repository=manifest.repository, generation=manifest.generation, commit=manifest.wanted
+        )
+        await self._bus.publish(event, message_id=f"wanted-{manifest.repository}-{manifest.generation}")
+
+    async def resume(self) -> None:
+        """At start: says again what is wanted and not yet served, for a crash between the manifest and its event."""
+        for manifest in await self._manifests.all():
+            if manifest.generation and not (manifest.served and manifest.served.generation == manifest.generation):
+                await self.announce(manifest)
+
+    async def disconnect(self, repository: str) -> None:
+        """Deletes everything kept of a repository. Raises NotFound, Unavailable."""
+        manifest = (await self._load(repository)).manifest
+        await self._manifests.delete(repository)
+        await self._index.drop(repository)
+        names = {artifact_name(manifest), draft_name(manifest), *manifest.retired}
+        if manifest.served:
+            names.add(manifest.served.artifact)
+        for name in sorted(names):
+            await self._artifacts.delete(name)
+        await self._bus.publish(
+            events_pb2.RepositoryDisconnected(repository=repository),
+            message_id=f"disconnected-{repository}-{manifest.generation}",
+        )
+
+    async def list_files(self, repository: str) -> list[FileStatus]:
+        """Every file of the served revision with its state and reason, ordered by path."""
+        manifest = (await self._load(repository)).manifest
+        if not manifest.served:
+            return []
+        data = await self._artifacts.get(manifest.served.artifact)
+        return await asyncio.to_thread(lambda: Artifact.load(data).files())
+
+    async def digest(self, repository: str) -> dict[str, str]:
+        """The digest of the stored points, per index space."""
+        await self._load(repository)
+        return {self._index.space.name: await digest_of(self._index, repository)}
+
+    async def read(self, repository: str, files: Sequence[FileVersion]) -> AsyncIterator[Blob]:
+        """The bytes of file versions, in the order asked."""
+        source = self.source((await self._load(repository)).manifest)
+        for blob in await asyncio.to_thread(lambda: list(source.read(files))):
+            yield blob
+
+    def source(self, manifest: Manifest) -> Source:
+        """The opened source of a repository, kept for what it remembers."""
+        if manifest.repository not in self._sources:
+            self._sources[manifest.repository] = self._open_source(manifest)
+        return self._sources[manifest.repository]
+
+    async def want_failed(self, repository: str, generation: int, error: str) -> None:
+        """Records that a revision cannot be built."""
+        found = await self._manifests.get(repository)
+        if found and found.manifest.generation == generation:
+            await self._manifests.update(replace(found.manifest, error=error), found.version)
+
+    async def _load(self, repository: str) -> Versioned:
+        found = await self._manifests.get(repository)
+        if found is None:
+            raise NotFound("no such repository, or none that you may read")
+        return found
