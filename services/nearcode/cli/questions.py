@@ -1,0 +1,163 @@
+"""`search`, `context` and `explain`: ranked code without a language model."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import IO
+
+import click
+
+from nearcode.cli import failures, loop, output
+from nearcode.cli.options import input_lines, json_option, limit_option, pass_program, repo_option
+from nearcode.cli.program import Client, Program
+from nearcode.cli.workspaces import Located, find
+from nearcode.domain.assistant import Found
+from nearcode.domain.errors import InvalidRequest
+from nearcode.domain.retrieval import CodeCursor
+
+SECONDS = 30.0
+"""Deadline of a question. An answer takes milliseconds; the first one after a cold start may wait for a model to load."""
+
+LOSERS = 10
+"""Losers that `explain` shows to a person."""
+
+
+TextFile = click.File("r", encoding="utf-8", errors="replace")
+
+
+@click.command()
+@click.argument("query", required=False)
+@repo_option
+@click.option("--queries", type=TextFile, help="A file of queries, one a line; - for stdin.")
+@limit_option(10)
+@click.option("--min-score", type=float, default=0.0, show_default=True, help="Leave out what scores less.")
+@json_option
+@pass_program
+def search(
+    program: Program, query: str | None, repo: str, queries: IO[str] | None, limit: int, min_score: float, as_json: bool
+) -> int:
+    """Find the code that answers QUERY."""
+    if (query is None) == (queries is None):
+        raise click.UsageError("give either QUERY or --queries FILE")
+    asked = [(0, query)] if query is not None else input_lines(queries or [])
+    return loop.run(_search(program, repo, asked, (limit, min_score), as_json))
+
+
+async def _search(
+    program: Program, repo: str, asked: Iterable[tuple[int, str]], bounds: tuple[int, float], as_json: bool
+) -> int:
+    async with program.client() as client:
+        located = await find(client, repo)
+
+        async def one(query: str) -> None:
+            began = time.perf_counter()
+            found = await client.assistant.search(client.user, [located.workspace()], query, *bounds, SECONDS)
+            took = (time.perf_counter() - began) * 1e3
+            if as_json:
+                results = [output.result(snippet) for snippet in found.snippets]
+                output.line({"query": query, "results": results, "took_ms": round(took, 3)})
+            else:
+                _show(query, found, located, took)
+
+        return await each(asked, one)
+
+
+async def each(asked: Iterable[tuple[int, str]], answer: Callable[[str], Awaitable[None]]) -> int:
+    """Answers line by line (line 0 is the argument itself); a line that is wrong is told on stderr and the others go on."""
+    code = failures.OK
+    for number, text in asked:
+        try:
+            await answer(text)
+        except InvalidRequest as error:
+            code = failures.exit_code(error)
+            failures.tell(error, f"line {number}: " if number else "")
+    return code
+
+
+def _show(query: str, found: Found, located: Located, took_ms: float) -> None:
+    output.show(found.snippets, located)
+    degraded = f" ({found.report.degraded})" if found.report.degraded else ""
+    output.note(f"{len(found.snippets)} results for {query!r} in {took_ms:.0f} ms, plan {found.report.plan}{degraded}")
+
+
+@click.command()
+@repo_option
+@click.option(
+    "--requests",
+    type=TextFile,
+    required=True,
+    help='A file of {"path", "prefix", "suffix", "limit", "tokens"}, one a line; - for stdin.',
+)
+@json_option
+@pass_program
+def context(program: Program, repo: str, requests: IO[str], as_json: bool) -> int:
+    """Print the context that completions at these places would get."""
+    return loop.run(_context(program, repo, requests, as_json))
+
+
+async def _context(program: Program, repo: str, requests: IO[str], as_json: bool) -> int:
+    async with program.client() as client:
+        located = await find(client, repo)
+
+        async def one(text: str) -> None:
+            cursor, limit, tokens = parse_request(text)
+            began = time.perf_counter()
+            found = await client.assistant.context(client.user, located.whole(), cursor, limit, tokens, SECONDS)
+            took = (time.perf_counter() - began) * 1e3
+            if as_json:
+                results = [output.result(snippet) for snippet in found.snippets]
+                output.line({"path": cursor.path, "results": results, "took_ms": round(took, 3)})
+            else:
+                _show(cursor.path, found, located, took)
+
+        return await each(input_lines(requests), one)
+
+
+def parse_request(text: str) -> tuple[CodeCursor, int, int]:
+    """Cursor, limit and tokens of a context request; `path` is relative to the repository. Raises InvalidRequest."""
+    try:
+        request = json.loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"not JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise InvalidRequest("a request is a JSON object")
+    for name, kind in (("path", str), ("prefix", str), ("suffix", str), ("limit", int), ("tokens", int)):
+        value = request.get(name, "" if name == "suffix" else 0 if kind is int else None)
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+            wanted = "text" if kind is str else "a whole number, 0 or more"
+            raise InvalidRequest(f"`{name}` must be {wanted}", field=name)
+    cursor = CodeCursor(request["path"], request["prefix"], request.get("suffix", ""))
+    return cursor, request.get("limit", 0) or 10, request.get("tokens", 0)
+
+
+@click.command()
+@click.argument("query")
+@repo_option
+@limit_option(10)
+@json_option
+@pass_program
+def explain(program: Program, query: str, repo: str, limit: int, as_json: bool) -> None:
+    """Show why results rank as they do, and why others lost."""
+    loop.run(_explain(program, query, repo, limit, as_json))
+
+
+async def _explain(program: Program, query: str, repo: str, limit: int, as_json: bool) -> None:
+    async with program.client() as client:
+        located = await find(client, repo)
+        found = await ask_why(client, located, query, limit)
+    if as_json:
+        losers = [{**output.result(snippet), "lost_because": snippet.lost_because} for snippet in found.losers]
+        results = [output.result(snippet) for snippet in found.snippets]
+        output.line({"query": query, "results": results, "losers": losers, "plan": found.report.plan})
+        return
+    for snippet in found.snippets:
+        click.echo(f"{output.heading(snippet, located)}\n    {output.reasons(snippet)}")
+    for snippet in found.losers[:LOSERS]:
+        lost = click.style(f"lost: {output.one_line(snippet.lost_because)}", fg="yellow")
+        click.echo(f"{output.heading(snippet, located)}\n    {lost}  {output.reasons(snippet)}")
+    output.note(f"{len(found.snippets)} results, {len(found.losers)} losers, plan {found.report.plan}")
+
+
+async def ask_why(client: Client, located: Located, query: str, limit: int) -> Found:
+    """Explains a query in one repository."""
+    return await client.assistant.explain(client.user, [located.workspace()], query, limit, SECONDS)
