@@ -10,16 +10,13 @@ from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, 
 from nearcode.domain.principal import Scope
 from numpy.typing import NDArray
 
-SATURATION = 1.2
-"""k1 of the sparse document vectors."""
-
 
 class MemoryIndex:
     """Keeps points in a dict and compares the question with every one of them."""
 
-    def __init__(self, space: IndexSpace) -> None:
+    def __init__(self, space: IndexSpace, points: Sequence[Point] = ()) -> None:
         self.space = space
-        self._points: dict[str, Point] = {}
+        self._points: dict[str, Point] = {point.id: point for point in points}
         self._rows: list[Point] = []
         self._matrix: NDArray[np.float32] = np.zeros((0, space.profile.dimensions), np.float32)
         self._postings: dict[int, list[tuple[int, float]]] = {}
@@ -51,7 +48,10 @@ class MemoryIndex:
 
     def _scores(self, query: LaneQuery) -> dict[int, float]:
         if isinstance(query, DenseQuery):
-            return dict(enumerate((self._matrix @ query.vector).tolist())) if self._rows else {}
+            products = (
+                self._matrix.astype(np.float64) * query.vector
+            )  # summed row by row: a BLAS product depends on its neighbors
+            return dict(enumerate(products.sum(axis=1).tolist())) if self._rows else {}
         if isinstance(query, LexicalQuery):
             scores: dict[int, float] = defaultdict(float)
             for term, weight in zip(query.terms.indices.tolist(), query.terms.values.tolist(), strict=True):

@@ -13,6 +13,11 @@ DENSE_FOR_WORDS = 0.65
 """Weight of the dense lane for a question in words (of CodeSearchNet-like tests, .8 beat equal weights and rank fusion)."""
 DENSE_FOR_SYMBOLS = 0.2
 """Its weight for a name or an error message: there the exact word is what counts."""
+LANES_SHARE = 0.5
+"""Score of a chunk that is the best of every lane and fits perfectly: as much is left for what ranking adds, so that scores
+stay about within 0 and 1."""
+FALLBACK_UNIT = 0.125
+"""The unit when only the definition lane found anything."""
 GRAIN = 2.0**-20
 """Contributions are multiples of this, so that they sum exactly to the score, in whatever order."""
 
@@ -70,7 +75,8 @@ def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
         weight = 0.0 if lanes.dense is None else 1.0
     best_dense = max((hit.score for hit in dense), default=0.0)
     best_lexical = max((hit.score for hit in lexical), default=0.0)
-    unit = weight * min(1.0, max(0.0, best_dense)) + (1.0 - weight) * min(1.0, best_lexical / attainable)
+    fit = weight * min(1.0, max(0.0, best_dense)) + (1.0 - weight) * min(1.0, best_lexical / attainable)
+    unit = fit * LANES_SHARE
     found: dict[str, Candidate] = {}
     for name, hits, best, share in (
         ("dense", dense, best_dense, weight),
@@ -84,7 +90,3 @@ def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
             if best > 0.0 and hit.score > 0.0:
                 candidate.add(name, unit * share * hit.score / best)
     return Fused(list(found.values()), unit or FALLBACK_UNIT)
-
-
-FALLBACK_UNIT = 0.25
-"""The measure of boosts when only the definition lane found anything."""

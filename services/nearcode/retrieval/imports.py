@@ -22,6 +22,7 @@ _DOTTED = re.compile(r"^\s*(?:import(?:\s+static)?|use|using(?:\s+static)?)\s+([
 _NAME = re.compile(r"[A-Za-z_]\w+")
 _SEPARATOR = re.compile(r"[./:\\]+")
 _ROOTS = frozenset({"src", "lib", "crate", "self", "super", "pkg", "app", "main", "java", "python", "include"})
+_HERE = frozenset({"crate", "self", "super"})
 _IMPORT_WORDS = frozenset({"import", "from", "as", "use", "using", "require", "include", "const", "type"})
 _HOLLOW = frozenset({"__init__", "index", "mod"})
 MOST_PARTS = 4
@@ -81,14 +82,21 @@ def _read_quoted(folder: str, prefix: str, modules: set[tuple[str, ...]], files:
         if target.startswith("."):
             files.add(module_parts(posixpath.normpath(posixpath.join(folder, target))))
         else:
-            modules.add(module_parts(target)[-MOST_PARTS:])
+            modules.update(_targets(target))
+
+
+def _targets(target: str) -> Iterable[tuple[str, ...]]:
+    """The module that a quoted import names; behind a host's name (Go), also what may be left of it in its own repository."""
+    parts = module_parts(target)
+    shortest = 1 if "." in parts[0] else len(parts)
+    return (parts[-length:] for length in range(min(shortest, MOST_PARTS), min(MOST_PARTS, len(parts)) + 1))
 
 
 def _add_dotted(module: str, modules: set[tuple[str, ...]], names: set[str]) -> None:
-    parts = tuple(part for part in _SEPARATOR.split(module) if part)
+    parts = tuple(part for part in _SEPARATOR.split(module) if part and part not in _HERE)
     if parts:
         modules.add(parts[-MOST_PARTS:])
-        modules.add(parts[:-1][-MOST_PARTS:])
+        modules.add(parts[:-1][-MOST_PARTS:] or parts)
         names.add(parts[-1])
 
 
@@ -108,13 +116,14 @@ def imported(imports: Imports, path: str) -> float:
         return 1.0
     if not imports.modules:
         return 0.0
-    for length in range(min(MOST_PARTS, len(parts)), 0, -1):
-        if parts[-length:] in imports.modules:
-            return 1.0 if length > 1 or len(parts) == 1 else 0.5
-        folder = parts[-length - 1 : -1]
-        if length > 1 and len(folder) == length and folder in imports.modules:
-            return 0.5  # a package is imported, and this is a file of it
-    return 0.0
+    return max(_ending(parts, imports.modules), 0.5 * _ending(parts[:-1], imports.modules))
+
+
+def _ending(parts: tuple[str, ...], modules: frozenset[tuple[str, ...]]) -> float:
+    """1 if the last parts, or the only one, are a module; less for the last part alone of many; 0 if they are none."""
+    if any(parts[-length:] in modules for length in range(2, min(MOST_PARTS, len(parts)) + 1)):
+        return 1.0
+    return (1.0 if len(parts) == 1 else 0.5) if parts[-1:] in modules else 0.0
 
 
 def imported_paths(imports: Imports, paths: Iterable[str]) -> list[str]:

@@ -1,0 +1,103 @@
+"""What somebody who asks sees first, and why."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nearcode.domain.index import Hit
+from nearcode.domain.retrieval import Context
+from nearcode.retrieval.fusion import Lanes, fuse
+from nearcode.retrieval.question import read_question
+from nearcode.retrieval.ranking import rank
+
+from tests.unit.retrieval_world import SHOP, World, cut_file
+
+SHOP_HITS = [Hit(f"{chunk.path}:{chunk.ordinal}", chunk, 0.0)
+             for repository in SHOP for path, text in SHOP[repository].items()
+             for chunk in cut_file(repository, path, text, lines=3)]  # fmt: skip
+
+
+def paths(context: Context) -> list[str]:
+    return [snippet.path for snippet in context.snippets]
+
+
+def lane(scores: list[float]) -> list[Hit]:
+    hits = [Hit(hit.id, hit.chunk, score) for hit, score in zip(SHOP_HITS, scores, strict=False)]
+    return sorted(hits, key=lambda hit: -hit.score)
+
+
+scores = st.lists(st.floats(-1.0, 30.0), max_size=len(SHOP_HITS))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.none() | scores, st.none() | scores, st.sampled_from(["discount", "how is the total of a cart tested", "shop/mail.py"])
+)
+def test_reasons_sum_exactly_to_the_score(dense: list[float] | None, lexical: list[float] | None, question: str) -> None:
+    intent = read_question(question)
+    lanes = Lanes(None if dense is None else lane(dense), None if lexical is None else lane(lexical), SHOP_HITS[:3])
+    fused = fuse(lanes, intent.symbolic, attainable=3.0)
+    words = dict.fromkeys(intent.stems, 1.0 / max(1, len(intent.stems)))
+    ranked = rank(fused.candidates, intent, words, fused.unit)
+    assert [candidate.score for candidate in ranked] == sorted((candidate.score for candidate in ranked), reverse=True)
+    for candidate in ranked:
+        reasons = list(candidate.reasons.values())
+        random.Random(7).shuffle(reasons)
+        assert sum(reasons) == candidate.score
+
+
+async def test_a_name_finds_its_definition_first() -> None:
+    context = await World(SHOP).ask("discount")
+    assert paths(context)[0] == "shop/prices.py"
+    assert context.snippets[0].reasons["defines"] > 0
+
+
+async def test_a_question_in_words_finds_the_file_that_answers() -> None:
+    assert paths(await World(SHOP).ask("how are receipts mailed to an address?"))[0] == "shop/mail.py"
+
+
+async def test_a_path_in_the_question_finds_that_file() -> None:
+    assert paths(await World(SHOP).ask("what happens in bank/ledger.py"))[0] == "bank/ledger.py"
+
+
+async def test_tests_come_later_unless_they_are_asked_for() -> None:
+    world = World(SHOP)
+    assert paths(await world.ask("total of the Cart"))[0] == "shop/cart.py"
+    assert paths(await world.ask("test of the Cart total"))[0] == "tests/test_cart.py"
+
+
+async def test_other_files_come_before_a_second_piece_of_the_same() -> None:
+    long = "\n".join(f"def parse_{number}(token):\n    return parse(token)" for number in range(40))
+    world = World({"r": {"grammar.py": long, "lexer.py": "def parse_word(token):\n    return parse(token)\n"}})
+    assert set(paths(await world.ask("parse a token", limit=2))) == {"grammar.py", "lexer.py"}
+
+
+async def test_scores_lie_about_between_0_and_1_and_tell_a_good_fit_from_a_bad_one() -> None:
+    world = World(SHOP)
+    good = (await world.ask("discount of an item price")).snippets[0].score
+    bad = (await world.ask("quaternion interpolation kernel")).snippets[0].score
+    assert 0.0 < bad < good / 2 < 1.0
+
+
+async def test_a_cursor_gets_what_its_file_imports_and_uses() -> None:
+    context = await World(SHOP).at("shop/checkout.py", "from shop.prices import discount\n\n\ndef pay(item):\n    return ")
+    assert paths(context)[0] == "shop/prices.py"
+    assert context.snippets[0].reasons["imported"] > 0
+    assert context.snippets[0].reasons["near folder"] > 0
+
+
+async def test_a_cursor_never_gets_its_own_file() -> None:
+    text = SHOP["shop"]["shop/cart.py"]
+    context = await World(SHOP).at("shop/cart.py", text[:80], text[80:])
+    assert context.snippets and "shop/cart.py" not in paths(context)
+
+
+async def test_an_empty_file_still_gets_context() -> None:
+    context = await World(SHOP).at("shop/cart_page.py", "")
+    assert context.snippets
+
+
+@pytest.mark.parametrize("question", ["???", "==>", "你好", "\u0000", "the", "a" * 100_000])
+async def test_odd_questions_are_answered(question: str) -> None:
+    assert (await World(SHOP).ask(question)).plan == "hybrid"
