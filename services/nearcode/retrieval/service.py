@@ -28,8 +28,9 @@ from nearcode.retrieval.settings import RetrievalSettings
 HIGHEST_LIMIT = 1_000
 EDITED_FILE_ROOM = 1.5
 """The edited file is most like itself: lanes are asked for more, so that enough is left without it."""
-SHARES = {"revisions": 0.1, "search": 0.6, "rank": 0.1}
-"""Shares of a call's time beside the embedding's, which is a setting."""
+SHARES = {"revisions": 0.6, "search": 0.6, "rank": 0.1}
+"""Weights of a call's stages beside the embedding's, which is a setting. Nothing can be answered without the revisions, so
+they may take long; nearly always they are in memory, and leave their share to the others."""
 
 T = TypeVar("T")
 
