@@ -1,7 +1,29 @@
 """Settings of generation."""
 
+from pathlib import Path
+
+from pydantic import Field
+
 from nearcode.runtime.settings import ServiceSettings
 
 
 class GenerationSettings(ServiceSettings):
     """Settings of the generation service."""
+
+    url: str = ""
+    """Base URL of an OpenAI-compatible server (vLLM, Ollama, llama.cpp), with or without `/v1`. Empty: the small model that
+    is built in runs on this machine, so that a laptop with no server still answers."""
+    model: str = ""
+    """Id of the model at `url`, as `/v1/models` lists it. Empty: the first one listed."""
+    api_key_file: Path | None = None
+    """File that holds the API key for `url`. A path, because settings are printed and secrets must not be."""
+    profile: str = ""
+    """Name of the prompt profile (see generation/profiles.toml). Empty: chosen by the model's id."""
+    model_path: Path | None = None
+    """GGUF file that the embedded model loads instead of the one built in. Only used without `url`."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of the embedded model. 0: the cores this process may use, at most 4, so that an editor stays responsive."""
+    max_tokens: int = Field(default=0, ge=0, le=4096)
+    """Tokens at most in a completion. 0: the profile's own limit."""
+    chat_tokens: int = Field(default=1024, ge=16, le=16384)
+    """Tokens at most in an answer: about 700 words, more than a question about code needs."""

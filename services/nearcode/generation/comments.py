@@ -1,0 +1,25 @@
+"""How a language writes comments, by file name."""
+
+from pathlib import PurePosixPath
+
+_HASH = ("#", "")
+_SLASHES = ("//", "")
+_BY_SUFFIX: dict[str, tuple[str, str]] = {
+    **dict.fromkeys("py pyi pyx rb sh bash zsh yaml yml toml r pl pm ex exs jl nix tf cmake mk ps1 cfg conf".split(), _HASH),
+    **dict.fromkeys(
+        "js jsx mjs cjs ts tsx mts cts java go rs c h cc cpp cxx hpp hh cs php swift kt kts scala dart m mm proto zig groovy "
+        "gradle v sv".split(),
+        _SLASHES,
+    ),
+    **dict.fromkeys("sql lua hs elm ada adb ads vhd vhdl".split(), ("--", "")),
+    **dict.fromkeys("css scss less".split(), ("/*", " */")),
+    **dict.fromkeys("html htm xml svg vue svelte md".split(), ("<!--", " -->")),
+    **dict.fromkeys("clj cljs lisp el scm asm".split(), (";;", "")),
+    **dict.fromkeys("tex erl hrl".split(), ("%", "")),
+}
+
+
+def comment(path: str, text: str) -> str:
+    """`text` as comment lines of the language that `path` is written in; `#` where it is unknown."""
+    opener, closer = _BY_SUFFIX.get(PurePosixPath(path).suffix[1:].lower(), _HASH)
+    return "".join(f"{opener} {line}{closer}".rstrip() + "\n" for line in text.splitlines())
