@@ -1,0 +1,37 @@
+"""What travels between `qdrant_edge.py` and its child: plain values, and vectors as bytes."""
+
+from typing import Any, NamedTuple
+
+Found = tuple[str, float, str, str, str, list[str], str]
+"""Id, score, then the `EDGE_READ` fields of the layout."""
+
+
+class Batch(NamedTuple):
+    """Points to store. `dense` is float32, one vector after another; point i owns `terms[ends[i-1]:ends[i]]` (uint32) and
+    the same slice of `weights` (float32)."""
+
+    ids: list[str]
+    dense: bytes
+    terms: bytes
+    weights: bytes
+    ends: list[int]
+    payloads: list[dict[str, Any]]
+
+
+class Lane(NamedTuple):
+    """A query by a dense vector, by sparse terms or by names, below a folder or file."""
+
+    limit: int
+    below: str
+    dense: bytes = b""
+    terms: bytes = b""
+    weights: bytes = b""
+    names: tuple[str, ...] = ()
+
+
+class Page(NamedTuple):
+    """Points of a scan, their float32 vectors one after another, and where to go on."""
+
+    points: list[Found]
+    vectors: bytes
+    following: str | None
