@@ -6,6 +6,7 @@ its stored version is older than what is typed.
 
 import keyword
 import re
+from collections.abc import Sequence
 
 from nearcode.domain.retrieval import CodeCursor
 from nearcode.domain.terms import identifier_terms, identifiers, split_identifier
@@ -22,6 +23,10 @@ LONGEST = 4_000
 """Characters of each side that are read: a minified line must not become the question."""
 IMPORT_CHARACTERS = 20_000
 """Characters from the file's start in which imports are looked for."""
+HALF_LIFE = 5.0
+"""Lines before the cursor at which a line counts half: what is written next follows from the nearest lines."""
+EMBEDDED_LINES = 10
+"""Lines before the cursor that are embedded: a sum of vectors knows no weights, and farther lines drown the nearest."""
 SUFFIX_WEIGHT = 0.5
 SYMBOLIC = 0.6
 """Code is asked with code: the lexical lane finds the names that are used, the dense lane the alike."""
@@ -41,18 +46,14 @@ _COMMON = frozenset(keyword.kwlist) | frozenset(_WORDS_OF_LANGUAGES.split())
 
 def read_cursor(cursor: CodeCursor) -> Intent:
     """Reads the code around a cursor."""
-    before = "\n".join(cursor.prefix[-LONGEST:].splitlines()[-PREFIX_LINES:])
-    after = "\n".join(cursor.suffix[:LONGEST].splitlines()[:SUFFIX_LINES])
+    before = cursor.prefix[-LONGEST:].splitlines()[-PREFIX_LINES:]
+    after = cursor.suffix[:LONGEST].splitlines()[:SUFFIX_LINES]
     imports = read_imports(cursor.path, cursor.prefix[:IMPORT_CHARACTERS])
     current = current_definition(cursor.prefix[-LONGEST:])
-    terms: dict[str, float] = {}
-    for text, weight in ((after, SUFFIX_WEIGHT), (before, 1.0), (current, 1.0)):
-        for identifier in set(identifiers(text)) - _COMMON:
-            for term in identifier_terms(identifier):
-                terms[term] = max(weight, terms.get(term, 0.0))
+    terms = _weigh(before, after, current)
     own = set(_DEFINITION.findall(cursor.prefix))
     names = [name for name in (current, *_last_names(before)) if name][:MOST_NAMES]
-    text = "\n".join(part for part in (before, after) if part)
+    text = "\n".join((*before[-EMBEDDED_LINES:], *after)).strip()
     return Intent(
         text=text or cursor.path,
         terms=terms or dict.fromkeys(identifier_terms(cursor.path), 1.0),
@@ -64,13 +65,24 @@ def read_cursor(cursor: CodeCursor) -> Intent:
     )
 
 
+def _weigh(before: Sequence[str], after: Sequence[str], current: str) -> dict[str, float]:
+    """Terms with their weights: less with each line before the cursor, whole for the name of what is being written."""
+    lines = [(line, 0.5 ** (distance / HALF_LIFE)) for distance, line in enumerate(reversed(before))]
+    terms: dict[str, float] = {}
+    for line, weight in (*lines, *((line, SUFFIX_WEIGHT) for line in after), (current, 1.0)):
+        for identifier in set(identifiers(line)) - _COMMON:
+            for term in identifier_terms(identifier):
+                terms[term] = max(weight, terms.get(term, 0.0))
+    return terms
+
+
 def current_definition(prefix: str) -> str:
     """The name of the last definition that begins before the cursor; empty if there is none."""
     found = _DEFINITION.findall(prefix)
     return str(found[-1]) if found else ""
 
 
-def _last_names(text: str) -> list[str]:
+def _last_names(lines: Sequence[str]) -> list[str]:
     """Identifiers used, the nearest to the cursor first."""
-    names = dict.fromkeys(reversed(identifiers(text)))
+    names = dict.fromkeys(reversed(identifiers("\n".join(lines))))
     return [name for name in names if len(name) > 2 and name not in _COMMON and not name.isdigit()]

@@ -48,6 +48,8 @@ LOWERED: Mapping[str, float] = {
 asked for, and is rarely its home."""
 AGAIN = 0.3
 """What each further chunk of one file keeps of its score: the next file tells more than the next piece of this one."""
+AGAIN_AT_CURSOR = 0.9
+"""The same for a cursor: whoever completes needs every neighbor of what he uses, not one piece of many files."""
 _PUNCTUATION = ".:/#"
 
 
@@ -68,7 +70,7 @@ def rank(candidates: list[Candidate], intent: Intent, words: Mapping[str, float]
         candidate.add("defines", unit * _defines(chunk, names, words, USED_NAME if intent.edited else DEFINES))
         _add_path(candidate, chunk, intent, words, unit)
         _lower(candidate, chunk, intent)
-    return _spread(candidates)
+    return _spread(candidates, AGAIN_AT_CURSOR if intent.edited else AGAIN)
 
 
 def _file_totals(candidates: Sequence[Candidate]) -> dict[tuple[str, str], float]:
@@ -132,12 +134,12 @@ def _lower(candidate: Candidate, chunk: Chunk, intent: Intent) -> None:
         candidate.add(f"{kind} file", -LOWERED[kind] * candidate.score)
 
 
-def _spread(candidates: list[Candidate]) -> list[Candidate]:
+def _spread(candidates: list[Candidate], again: float) -> list[Candidate]:
     """Lowers each further chunk of a file, and sorts."""
     seen: dict[tuple[str, str], int] = defaultdict(int)
     for candidate in sorted(candidates, key=order):
         file = (candidate.hit.chunk.repository, candidate.hit.chunk.path)
-        candidate.add("file again", -(1.0 - AGAIN ** seen[file]) * candidate.score)
+        candidate.add("file again", -(1.0 - again ** seen[file]) * candidate.score)
         seen[file] += 1
     return sorted(candidates, key=order)
 
