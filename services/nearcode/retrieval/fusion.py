@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from nearcode.domain.index import Hit
 
 DENSE_FOR_WORDS = 0.65
-"""Weight of the dense lane for a question in words. A transformer earns .8, the static table is weaker on words it shares
-with the code: .65 was the best of .5, .65, .8 and .9 on the development half of the retrieval benchmark."""
+"""Weight of the dense lane for a question in words. A transformer earns .8; the static table is weaker where question and code
+share no word: .65 was the best of .5, .65, .8 and .9 on the development half of the retrieval benchmark."""
 DENSE_FOR_SYMBOLS = 0.2
 """Its weight for a name or an error message: there the exact word is what counts."""
 LANES_SHARE = 0.5
