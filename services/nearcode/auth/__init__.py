@@ -1,1 +1,1 @@
-"""Who is calling."""
+"""Who is calling. What an authenticator is, is said at the door (`runtime/door.py`)."""

@@ -1,1 +1,1 @@
-"""Traces, metrics and logs of a process."""
+"""Traces and logs of a process. Services use the OpenTelemetry API only; `setup` chooses where spans go."""

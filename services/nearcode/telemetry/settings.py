@@ -1,0 +1,22 @@
+"""Settings of traces and logs."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class TelemetrySettings(BaseModel):
+    """What a process tells about itself. Neither traces nor logs hold code."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    spans: Literal["off", "file", "otlp"] = "off"
+    """Where traces go. `off` also saves loading the OpenTelemetry SDK."""
+    spans_file: str = ""
+    """File that `file` appends to, a JSON object a span; processes may share it. Empty: `spans.jsonl` among the logs."""
+    otlp_endpoint: str = "http://127.0.0.1:4317"
+    """OpenTelemetry collector that `otlp` sends to, over gRPC. `https://` for TLS. The default is the port collectors use."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe kind of message that is logged."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """`json` is one object a line. `auto`: text on a terminal, JSON elsewhere, because programs read what people do not."""
