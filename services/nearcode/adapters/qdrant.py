@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
+from google.protobuf.message import Message
 from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import grpc as wire
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from nearcode.adapters import qdrant_layout as layout
+from nearcode.adapters import qdrant_wire as protocol
 from nearcode.domain.errors import Conflict, Reason, Unavailable
-from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint
+from nearcode.domain.index import Hit, IndexSpace, LaneQuery, Point, StoredPoint
 from nearcode.domain.principal import Scope
 
 UPSERT_BATCH = 256
@@ -44,7 +46,8 @@ T = TypeVar("T")
 class QdrantChunkIndex:
     """Implements `ChunkIndex` over gRPC. `open` before use. No call takes longer than `seconds`.
 
-    `url` is the REST address; `grpc_port` is beside it on the same host.
+    `url` is the REST address; `grpc_port` is beside it on the same host. `exact` compares with every vector in scope instead
+    of walking the graph.
     """
 
     def __init__(
@@ -56,10 +59,11 @@ class QdrantChunkIndex:
         collection_prefix: str = "nearcode",
         grpc_port: int = 6334,
         seconds: float = 10.0,
+        exact: bool = False,
     ) -> None:
         self.space = space
         self.collection = layout.collection_name(collection_prefix, space)
-        self._url, self._seconds = url, seconds
+        self._url, self._seconds, self._exact = url, seconds, exact
         self._client = AsyncQdrantClient(
             url=url, api_key=api_key, grpc_port=grpc_port, prefer_grpc=True, check_compatibility=False,
             timeout=max(1, round(seconds)), grpc_options=dict(_CHANNEL),
@@ -86,50 +90,41 @@ class QdrantChunkIndex:
     async def upsert(self, points: Sequence[Point]) -> None:
         """See `ChunkIndex`. Each batch is applied before the next is sent; the server has it in its write-ahead log."""
         for batch in _batches(points, UPSERT_BATCH):
-            structs = [_struct(point, self.space) for point in batch]
-            with self._failures():
-                async with asyncio.timeout(self._seconds):
-                    await self._client.upsert(self.collection, structs, wait=True)
+            structs = [protocol.point(point, self.space) for point in batch]
+            await self._ask("Upsert", wire.UpsertPoints(collection_name=self.collection, wait=True, points=structs))
 
     async def search(self, scope: Scope, queries: Sequence[LaneQuery]) -> list[list[Hit]]:
-        """See `ChunkIndex`. The vector lanes share one call; definitions are filtered, not ranked."""
+        """See `ChunkIndex`. The lanes that rank by vectors share one call."""
         if not scope.repositories:
             return [[] for _ in queries]
-        with self._failures():
-            async with asyncio.timeout(self._seconds):
-                ranked, named = await asyncio.gather(self._ranked(scope, queries), self._named(scope, queries))
-        return [ranked.get(lane, named.get(lane, [])) for lane in range(len(queries))]
+        ranked, named = await asyncio.gather(self._ranked(scope, queries), self._named(scope, queries))
+        return [[protocol.hit(point) for point in ranked.get(lane, named.get(lane, ()))] for lane in range(len(queries))]
 
     async def retire(self, repository: str, keep: Mapping[str, str | None], before: int) -> None:
         """See `ChunkIndex`."""
-        for batch in _batches(sorted(keep), RETIRE_BATCH):
-            outdated = models.Filter(
-                must=[
-                    _equals(layout.REPOSITORY, repository),
-                    models.FieldCondition(key=layout.GENERATION, range=models.Range(lte=before)),
-                ],
-                should=[_other_version(path, keep[path]) for path in batch],
-            )
-            await self._delete(outdated)
+        for paths in _batches(sorted(keep), RETIRE_BATCH):
+            await self._delete(protocol.outdated(repository, {path: keep[path] for path in paths}, before))
 
     async def drop(self, repository: str) -> None:
         """See `ChunkIndex`."""
-        await self._delete(models.Filter(must=[_equals(layout.REPOSITORY, repository)]))
+        await self._delete(protocol.belonging(repository))
 
     async def scan(self, repository: str) -> AsyncIterator[StoredPoint]:
         """See `ChunkIndex`."""
-        belongs = models.Filter(must=[_equals(layout.REPOSITORY, repository)])
-        offset: Any = None
+        request = wire.ScrollPoints(
+            collection_name=self.collection,
+            filter=protocol.belonging(repository),
+            limit=SCAN_PAGE,
+            with_payload=protocol.READ,
+            with_vectors=wire.WithVectorsSelector(include=wire.VectorsSelector(names=[layout.DENSE])),
+        )
         while True:
-            with self._failures():
-                async with asyncio.timeout(self._seconds):
-                    page, offset = await self._client.scroll(
-                        self.collection, belongs, limit=SCAN_PAGE, offset=offset, with_payload=True, with_vectors=[layout.DENSE]
-                    )
-            for record in page:
-                yield _stored(record)
-            if offset is None:
+            page = await self._ask("Scroll", request)
+            for record in page.result:
+                yield protocol.stored(record)
+            if not page.HasField("next_page_offset"):
                 return
+            request.offset.CopyFrom(page.next_page_offset)
 
     async def healthy(self) -> bool:
         """See `ChunkIndex`: whether the collection answers within two seconds."""
@@ -170,26 +165,28 @@ class QdrantChunkIndex:
                 Reason.INDEX_MISMATCH,
             )
 
-    async def _ranked(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, list[Hit]]:
-        lanes = {lane: request for lane, query in enumerate(queries) if (request := _ranking(scope, query))}
+    async def _ranked(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, Sequence[wire.ScoredPoint]]:
+        requests = [protocol.ranking(self.collection, scope, query, self._exact) for query in queries]
+        lanes = {lane: request for lane, request in enumerate(requests) if request}
         if not lanes:
             return {}
-        answers = await self._client.query_batch_points(self.collection, list(lanes.values()))
-        return {lane: [_hit(found) for found in answer.points] for lane, answer in zip(lanes, answers, strict=True)}
+        batch = wire.QueryBatchPoints(collection_name=self.collection, query_points=lanes.values())
+        answers = await self._ask("QueryBatch", batch)
+        return {lane: answer.result for lane, answer in zip(lanes, answers.result, strict=True)}
 
-    async def _named(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, list[Hit]]:
-        lanes = {
-            lane: self._client.scroll(self.collection, _readable(scope, query), limit=query.limit, with_payload=True)
-            for lane, query in enumerate(queries)
-            if isinstance(query, DefinitionQuery) and query.names and query.limit > 0
-        }
-        answers = await asyncio.gather(*lanes.values())
-        return {lane: [_hit(record) for record in page] for lane, (page, _) in zip(lanes, answers, strict=True)}
+    async def _named(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, Sequence[wire.RetrievedPoint]]:
+        requests = [protocol.naming(self.collection, scope, query) for query in queries]
+        lanes = {lane: request for lane, request in enumerate(requests) if request}
+        answers = await asyncio.gather(*(self._ask("Scroll", request) for request in lanes.values()))
+        return {lane: answer.result for lane, answer in zip(lanes, answers, strict=True)}
 
-    async def _delete(self, which: models.Filter) -> None:
+    async def _delete(self, which: wire.Filter) -> None:
+        selector = wire.PointsSelector(filter=which)
+        await self._ask("Delete", wire.DeletePoints(collection_name=self.collection, wait=True, points=selector))
+
+    async def _ask(self, method: str, request: Message) -> Any:
         with self._failures():
-            async with asyncio.timeout(self._seconds):
-                await self._client.delete(self.collection, models.FilterSelector(filter=which), wait=True)
+            return await getattr(self._client.grpc_points, method)(request, timeout=self._seconds)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -211,70 +208,6 @@ class QdrantChunkIndex:
 
     def _unavailable(self, what: str, details: str = "") -> Unavailable:
         return Unavailable(f"Qdrant at {self._url} {what}." + (f" ({details})" if details else ""), Reason.INDEX_UNAVAILABLE)
-
-
-def _struct(point: Point, space: IndexSpace) -> models.PointStruct:
-    layout.check_vector(point, space)
-    lexical = models.SparseVector.model_construct(indices=point.lexical.indices.tolist(), values=point.lexical.values.tolist())
-    vector = {layout.DENSE: point.vector.tolist(), layout.LEXICAL: lexical}
-    return models.PointStruct.model_construct(id=point.id, vector=vector, payload=layout.payload(point))
-
-
-def _ranking(scope: Scope, query: LaneQuery) -> models.QueryRequest | None:
-    """The request of a lane that ranks by vectors; None if nothing can come of it."""
-    if query.limit <= 0 or isinstance(query, DefinitionQuery):
-        return None
-    vector: list[float] | models.SparseVector
-    if isinstance(query, DenseQuery):
-        vector, using = query.vector.tolist(), layout.DENSE
-    elif len(query.terms.indices):
-        using = layout.LEXICAL
-        vector = models.SparseVector(indices=query.terms.indices.tolist(), values=query.terms.values.tolist())
-    else:
-        return None
-    return models.QueryRequest(
-        query=models.NearestQuery(nearest=vector),
-        using=using,
-        filter=_readable(scope, query),
-        limit=query.limit,
-        with_payload=True,
-    )
-
-
-def _readable(scope: Scope, query: LaneQuery) -> models.Filter:
-    """Live points of the scope's repositories, below the query's path prefix, with one of its names."""
-    must: list[models.Condition] = [_any(layout.REPOSITORY, sorted(scope.repositories))]
-    if below := layout.folder(query.path_prefix):
-        must.append(models.Filter(should=[_equals(layout.DIRECTORIES, below), _equals(layout.PATH, below)]))
-    if isinstance(query, DefinitionQuery):
-        must.append(_any(layout.DEFINITIONS, list(query.names)))
-    dead = models.IsEmptyCondition(is_empty=models.PayloadField(key=layout.LIVE))
-    return models.Filter(must=must, must_not=[dead])
-
-
-def _other_version(path: str, blob: str | None) -> models.Filter:
-    kept: list[models.Condition] = [_equals(layout.BLOB, blob)] if blob is not None else []
-    return models.Filter(must=[_equals(layout.PATH, path)], must_not=kept)
-
-
-def _equals(field: str, value: str) -> models.FieldCondition:
-    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
-
-
-def _any(field: str, values: list[str]) -> models.FieldCondition:
-    return models.FieldCondition(key=field, match=models.MatchAny(any=values))
-
-
-def _hit(found: models.ScoredPoint | models.Record) -> Hit:
-    payload = found.payload or {}
-    score = found.score if isinstance(found, models.ScoredPoint) else 1.0
-    return Hit(str(found.id), layout.chunk_of(payload), score, payload.get(layout.TRACE, ""))
-
-
-def _stored(record: models.Record) -> StoredPoint:
-    assert isinstance(record.vector, dict)
-    vector = np.asarray(record.vector[layout.DENSE], np.float32).tobytes()
-    return StoredPoint(str(record.id), layout.describe(layout.chunk_of(record.payload or {})), vector)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

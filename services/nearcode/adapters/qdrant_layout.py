@@ -43,7 +43,12 @@ EDGE_KEYWORDS = (REPOSITORY, SEARCHABLE, PATH, DEFINITIONS)
 EDGE_READ = (REPOSITORY, PATH, BLOB, DEFINITIONS, PACKED)
 """What must be read of an embedded point to rebuild its chunk."""
 
-_UNDIGESTED = (LIVE, GENERATION, TRACE, DIRECTORIES)
+CHUNK = (
+    REPOSITORY, PATH, BLOB, "ordinal", "language", "kind", "start_line", "end_line", "text", "header",
+    "scopes", DEFINITIONS, "references", "imports",
+)  # fmt: skip
+"""The fields of a chunk itself."""
+
 _LISTS = ("scopes", DEFINITIONS, "references", "imports")
 _UNUSABLE = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -98,27 +103,13 @@ def payload(point: "Point") -> dict[str, Any]:
 
 def describe(chunk: Chunk) -> dict[str, Any]:
     """The part of a payload that is the chunk itself, and that a digest is made of."""
-    return {
-        REPOSITORY: chunk.repository,
-        PATH: chunk.path,
-        BLOB: chunk.blob,
-        "ordinal": chunk.ordinal,
-        "language": chunk.language,
-        "kind": chunk.kind,
-        "start_line": chunk.start_line,
-        "end_line": chunk.end_line,
-        "text": chunk.text,
-        "header": chunk.header,
-        "scopes": list(chunk.scopes),
-        DEFINITIONS: list(chunk.definitions),
-        "references": list(chunk.references),
-        "imports": list(chunk.imports),
-    }
+    fields = {key: getattr(chunk, key) for key in CHUNK}
+    return {key: list(value) if key in _LISTS else value for key, value in fields.items()}
 
 
 def chunk_of(payload: Mapping[str, Any]) -> Chunk:
     """The chunk of a plain payload."""
-    fields = {key: value for key, value in payload.items() if key not in _UNDIGESTED}
+    fields = {key: payload[key] for key in CHUNK}
     return Chunk(**{**fields, **{key: tuple(fields[key]) for key in _LISTS}})
 
 
