@@ -15,7 +15,7 @@ from nearcode.domain.assistant import Part, Report, Sources
 from nearcode.domain.completion import Message
 from nearcode.domain.retrieval import CodeCursor, Snippet
 
-BETTER_MODEL = "docs/configuration.md, `generation`, says how to name a better one"
+BETTER_MODEL = "name a better one: NEARCODE_GENERATION__URL=http://HOST:PORT of vLLM, Ollama or llama.cpp"
 
 COMPLETE_MS, ASK_MS = 3_000, 30_000
 """Default deadlines: what a person waits for a line of code, and for an answer in words."""

@@ -40,7 +40,7 @@ def repo_option(command: F) -> F:
 
 def limit_option(default: int) -> Callable[[F], F]:
     """`--limit N`."""
-    return click.option("--limit", type=click.IntRange(1, 1000), default=default, show_default=True, help="Results at most.")
+    return click.option("--limit", type=click.IntRange(1, 200), default=default, show_default=True, help="Results at most.")
 
 
 def deadline_option(default: int) -> Callable[[F], F]:

@@ -23,10 +23,12 @@ def progress(no_color: bool = False) -> Iterator[Show]:
         with _bar(no_color) as show:
             yield show
     else:
-        yield _Lines(time.monotonic).show
+        yield LineProgress(time.monotonic).show
 
 
-class _Lines:
+class LineProgress:
+    """A line every few seconds."""
+
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._began, self._told = clock, clock(), clock()
 

@@ -7,7 +7,7 @@ from urllib.request import url2pathname
 
 from nearcode.cli.program import Client
 from nearcode.domain.errors import NotFound
-from nearcode.domain.repository import RepositoryStatus, Workspace
+from nearcode.domain.repository import RepositoryState, RepositoryStatus, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def advised(path: Path) -> Path:
 async def find(client: Client, repo: str) -> Located:
     """Like `locate`, among what the engine knows; the repository must have been indexed once."""
     located = locate(await client.repositories.list_repositories(client.user), repo)
-    if not located.status.revision:
+    if not located.status.revision and located.status.state is not RepositoryState.READY:
         name = shown_name(located.status)
         raise NotFound(f"{name} cannot be searched yet; run `nearcode index {name}` and let it end")
     return located
