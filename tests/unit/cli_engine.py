@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nearcode.cli.main import main
@@ -98,7 +99,7 @@ class FakeAssistant:
     texts: tuple[str, ...] = ("return", " token")
     report: Report = REPORT
     failure: Exception | None = None
-    asked: list[object] = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
     workspaces: list[Workspace] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -213,7 +214,7 @@ class FakeProgram(Program):
         return self.folder / "logs"
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[FakeClient]:  # type: ignore[override]
+    async def client(self) -> AsyncIterator[FakeClient]:
         try:
             yield FakeClient(self.assistant, self.repositories)
         finally:

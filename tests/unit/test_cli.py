@@ -205,7 +205,7 @@ def test_complete_prints_its_contract(indexed: Terminal) -> None:
         ],
     }
     (cursor,) = indexed.program.assistant.asked
-    assert (cursor.path, cursor.prefix, cursor.suffix) == ("src/login.py", "import os\n\ndef login():\n    ", "\n")  # type: ignore[attr-defined]
+    assert (cursor.path, cursor.prefix, cursor.suffix) == ("src/login.py", "import os\n\ndef login():\n    ", "\n")
     assert indexed.program.assistant.seconds == 0.5
 
 
