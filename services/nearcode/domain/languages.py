@@ -4,7 +4,6 @@ A language with a `grammar` is cut along its definitions (`chunking/languages/<g
 Kinds that hold data or prose (md, yaml, json, csv, lock files, images) are in neither table and are not indexed.
 """
 
-import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -144,9 +143,6 @@ _SHEBANGS: Final = {
     "escript": "erlang",
 }
 
-_SHEBANG = re.compile(rb"#![^\n]*?(?:/|\benv\s+(?:-S\s+)?)([A-Za-z]+)[\d.]*(?:\s[^\n]*)?(?:\n|$)")
-
-
 def _tables() -> tuple[MappingProxyType[str, Language], MappingProxyType[str, Language]]:
     by_name: dict[str, Language] = {}
     by_key: dict[str, Language] = {}
@@ -176,5 +172,13 @@ def language_of(path: str, head: bytes = b"") -> Language | None:
     dot = lower.rfind(".")
     if dot >= 0:
         return _BY_KEY.get(lower[dot:])
-    found = _SHEBANG.match(head[:200])
-    return LANGUAGES.get(_SHEBANGS.get(found[1].decode().lower(), "")) if found else None
+    return _by_shebang(head)
+
+
+def _by_shebang(head: bytes) -> Language | None:
+    line = head[:200].partition(b"\n")[0]
+    if not line.startswith(b"#!"):
+        return None
+    words = [word.rpartition("/")[2] for word in line[2:].decode("latin-1").split()]
+    programs = [word.rstrip("0123456789.") for word in words if word != "env" and not word.startswith("-")]
+    return LANGUAGES.get(_SHEBANGS.get(programs[0].lower(), "")) if programs else None

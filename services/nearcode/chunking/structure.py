@@ -1,0 +1,227 @@
+"""What a grammar's queries find in a source: its definitions as a tree, comment lines, names, imports."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tree_sitter import Node, QueryCursor
+
+from nearcode.chunking.grammars import Grammar
+from nearcode.chunking.lines import Lines
+
+Span = tuple[int, int]
+"""Start and end in bytes, end excluded."""
+
+LONG_FUNCTION = 120
+"""Lines. A longer function is cut, along the functions it holds if it holds any (a module wrapped in one function)."""
+
+MOST_NODES = 1_500_000
+"""Syntax nodes at most: 15 times those of a 1 MB source written by people."""
+
+_DEEPEST = 12
+"""Definitions nested deeper than this stay inside their parents; people seldom go beyond five."""
+
+_KINDS = ("class", "extension", "function", "namespace")
+_COMMENT, _LEAD = 1, 2
+
+
+class TooComplex(Exception):
+    """The source has more syntax nodes than MOST_NODES."""
+
+
+@dataclass(slots=True)
+class Definition:
+    """A class, function or namespace; lines are 0-based. `first` includes decorators and the doc comment above, `lead` only
+    decorators; its head is `head_first` to `head_last`. `outer` is the number of scopes around it."""
+
+    kind: str
+    start: int
+    end: int
+    names: list[Span] = field(default_factory=list)
+    scope: Span | None = None
+    body: int | None = None
+    lead: int = 0
+    first: int = 0
+    head_first: int = 0
+    head_last: int = 0
+    last: int = 0
+    depth: int = 0
+    outer: int = 0
+    member: bool = False
+    signature: Span = (0, 0)
+    docstring: Span | None = None
+    children: list["Definition"] = field(default_factory=list)
+
+    def is_class(self) -> bool:
+        """Whether functions in it are methods."""
+        return self.kind in ("class", "extension")
+
+    def scope_name(self) -> Span | None:
+        """What encloses its members is called this."""
+        return self.names[0] if self.names else self.scope
+
+
+@dataclass(slots=True)
+class Structure:
+    """The definitions of a source and, sorted by position, the names defined outside of them, names used and imports."""
+
+    lines: Lines
+    roots: list[Definition]
+    comments: bytearray
+    defined: list[Span]
+    references: list[Span]
+    imports: list[Span]
+
+
+def structure(grammar: Grammar, source: bytes) -> Structure:
+    """Parses a source. Takes unbounded time on hostile input: for use in a process that may be killed. Raises TooComplex."""
+    tree = grammar.parser.parse(source)
+    root = tree.root_node
+    if root.descendant_count > MOST_NODES:
+        raise TooComplex
+    lines = Lines(source)
+    captures = QueryCursor(grammar.names).captures(root)
+    found = _definitions(QueryCursor(grammar.definitions).matches(root))
+    comments = _comment_lines(lines, captures)
+    docstrings = dict(_spans(captures, "docstring"))
+    _wrap(found, _spans(captures, "wrapper"), source)
+    for definition in found:
+        _locate(definition, lines, docstrings)
+    roots, swallowed = _nest(found)
+    _attach_comments(roots, lines, comments)
+    return Structure(
+        lines,
+        roots,
+        comments,
+        defined=sorted({*_spans(captures, "defined"), *swallowed}),
+        references=_references(captures, source),
+        imports=sorted(_spans(captures, "import")),
+    )
+
+
+def _spans(captures: dict[str, list[Node]], name: str) -> list[Span]:
+    return [node.byte_range for node in captures.get(name, ())]
+
+
+def _references(captures: dict[str, list[Node]], source: bytes) -> list[Span]:
+    spans = set(_spans(captures, "reference"))
+    spans.update(span for span in _spans(captures, "value") if 65 <= source[span[0]] <= 90)  # A to Z
+    return sorted(spans)
+
+
+def _definitions(matches: Iterable[tuple[int, dict[str, list[Node]]]]) -> list[Definition]:
+    """One definition per node, in order of start, outer before inner."""
+    found: dict[tuple[str, int, int], Definition] = {}
+    for _, captures in matches:
+        kind = next(kind for kind in _KINDS if kind in captures)
+        start, end = captures[kind][0].byte_range
+        definition = found.setdefault((kind, start, end), Definition(kind, start, end))
+        for name in _spans(captures, "name"):
+            if name not in definition.names:
+                definition.names.append(name)
+        if scope := _spans(captures, "scope"):
+            definition.scope = scope[0]
+        if body := _spans(captures, "body"):
+            definition.body = body[0][0]
+    return sorted(found.values(), key=lambda definition: (definition.start, -definition.end))
+
+
+def _wrap(found: list[Definition], wrappers: list[Span], source: bytes) -> None:
+    """Lets a definition begin with the wrapper that ends with it. Both lists in order of start, outer first."""
+    waiting: list[Span] = []
+    ordered = iter(sorted(wrappers, key=lambda span: (span[0], -span[1])))
+    upcoming = next(ordered, None)
+    for definition in found:
+        definition.lead = definition.start
+        while upcoming and upcoming[0] <= definition.start:
+            waiting.append(upcoming)
+            upcoming = next(ordered, None)
+        for start, end in waiting:
+            if end >= definition.end and not source[definition.end : min(end, definition.end + 9)].strip(b"; \t\r\n"):
+                definition.lead = min(definition.lead, start)
+        waiting.clear()
+
+
+def _locate(definition: Definition, lines: Lines, docstrings: dict[int, int]) -> None:
+    source, body = lines.source, definition.body
+    definition.first = lines.at(definition.lead)
+    definition.lead = definition.first
+    definition.last = lines.at(max(definition.start, definition.end - 1))
+    if body is not None and body in docstrings:
+        definition.docstring = (body, docstrings[body])
+    definition.head_first = lines.at(definition.start)
+    head_end = body if body is not None else lines.starts[definition.head_first + 1]
+    head = source[definition.start : min(head_end, definition.end)].rstrip(b" \t\r\n{=>\\")
+    definition.signature = (definition.start, definition.start + len(head))
+    definition.head_last = lines.at(max(definition.start, definition.signature[1] - 1))
+
+
+def _nest(found: list[Definition]) -> tuple[list[Definition], list[Span]]:
+    """The tree of definitions that become chunks, and the names of those that stay inside another one's chunk."""
+    roots: list[Definition] = []
+    swallowed: list[Span] = []
+    stack: list[Definition] = []
+    for definition in found:
+        while stack and stack[-1].end < definition.end:
+            stack.pop()
+        parent = stack[-1] if stack else None
+        if _stays_inside(definition, parent):
+            swallowed.extend(definition.names)
+            continue
+        definition.depth = parent.depth + 1 if parent else 0
+        definition.member = definition.scope is not None or (parent is not None and parent.is_class())
+        (parent.children if parent else roots).append(definition)
+        stack.append(definition)
+    return roots, swallowed
+
+
+def _stays_inside(definition: Definition, parent: Definition | None) -> bool:
+    if definition.first == definition.last:
+        return True  # a definition of one line needs no chunk of its own
+    if parent is None:
+        return False
+    if parent.kind == "function" and parent.last - parent.first < LONG_FUNCTION:
+        return True
+    same_head = definition.kind == "class" == parent.kind and definition.first == parent.first  # typedef struct {
+    return same_head or parent.depth >= _DEEPEST
+
+
+def _comment_lines(lines: Lines, captures: dict[str, list[Node]]) -> bytearray:
+    """Marks the lines that hold nothing but a comment, or an attribute of the definition below."""
+    marks = bytearray(lines.count() + 1)
+    source, starts = lines.source, lines.starts
+    for name, mark in (("comment", _COMMENT), ("lead", _LEAD)):
+        for start, end in _spans(captures, name):
+            first = lines.at(start)
+            if source[starts[first] : start].strip():
+                continue
+            last = lines.at(max(start, end - 1))
+            if source[end : starts[last + 1]].strip():
+                continue
+            for line in range(first, last + 1):
+                marks[line] = mark
+    return marks
+
+
+def _attach_comments(roots: list[Definition], lines: Lines, comments: bytearray) -> None:
+    """Lets every definition begin with the comment directly above it; where it has no docstring, that is its docstring."""
+    work: list[tuple[list[Definition], int]] = [(roots, -1)]
+    while work:
+        siblings, floor = work.pop()
+        for definition in siblings:
+            line = definition.first
+            while line - 1 > floor and comments[line - 1]:
+                line -= 1
+            if definition.docstring is None:
+                definition.docstring = _doc_comment(lines, comments, line, definition.first)
+            definition.first = line
+            work.append((definition.children, definition.head_last))
+            floor = max(floor, definition.last)
+
+
+def _doc_comment(lines: Lines, comments: bytearray, first: int, after: int) -> Span | None:
+    marked = [line for line in range(first, after) if comments[line] == _COMMENT]
+    if not marked:
+        return None
+    start, end = lines.span((marked[0], marked[-1]))
+    text = lines.source[start:end]
+    return start + len(text) - len(text.lstrip()), end
