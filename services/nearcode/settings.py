@@ -1,6 +1,7 @@
 """The settings of a process: defaults, then one TOML file, then the environment, then the command line.
 
-`NEARCODE_RETRIEVAL__LIMIT=5` in the environment is `limit = 5` below `[retrieval]` in the file. Nobody else reads the environment.
+`NEARCODE_RETRIEVAL__LIMIT=5` in the environment is `limit = 5` below `[retrieval]` in the file.
+Nobody else reads the environment.
 """
 
 import difflib

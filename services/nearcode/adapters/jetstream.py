@@ -306,7 +306,7 @@ async def _at_work(message: Msg) -> AsyncIterator[None]:
 class DeadLetter:
     """A quarantined message. `when` is Unix time in seconds."""
 
-    id: int
+    id: str
     subject: str
     event: str
     repository: str
@@ -328,16 +328,16 @@ class DeadLetters:
             state = (await self._stream.stream_info("quarantine")).state
         return [letter for sequence in range(state.first_seq, state.last_seq + 1) if (letter := await self._get(sequence))]
 
-    async def replay(self, ids: Sequence[int] | None = None) -> int:
+    async def replay(self, ids: Sequence[str] | None = None) -> int:
         """Sends the letters (None: all) to their subjects again and forgets them. Returns how many."""
         letters = [letter for letter in await self.list() if ids is None or letter.id in ids]
         for letter in letters:
             with nats_errors():
-                raw = await self._stream.get_msg("quarantine", letter.id)
+                raw = await self._stream.get_msg("quarantine", int(letter.id))
                 # A new id: within the duplicate window the old one would be taken for the message that died.
                 headers = {"Nats-Msg-Id": f"replay-{letter.id}-{time.time_ns()}", _EVENT: letter.event}
                 await self._stream.publish(letter.subject, raw.data or b"", headers=headers)
-                await self._stream.delete_msg("quarantine", letter.id)
+                await self._stream.delete_msg("quarantine", int(letter.id))
         return len(letters)
 
     async def _get(self, sequence: int) -> DeadLetter | None:
@@ -349,7 +349,7 @@ class DeadLetters:
         headers = raw.headers or {}
         subject_ = headers.get(_SUBJECT, raw.subject or "")
         return DeadLetter(
-            id=sequence,
+            id=str(sequence),
             subject=subject_,
             event=headers.get(_EVENT, ""),
             repository=next((token for token in subject_.split(".") if token.startswith("r") and len(token) == 21), ""),

@@ -24,7 +24,7 @@ class ArtifactRevisions:
         self._manifests, self._artifacts = manifests, artifacts
         self._revisions: OrderedDict[str, ArtifactRevision] = OrderedDict()
         self._asked: dict[str, float] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
 
     async def follow(self, bus: Bus) -> None:
         """Learns at once of revisions that are served from now on."""
@@ -33,9 +33,11 @@ class ArtifactRevisions:
     async def current(self, repository: str) -> Revision | None:
         if time.monotonic() - self._asked.get(repository, -_FRESH_SECONDS) < _FRESH_SECONDS:
             return self._kept(repository)
-        async with self._turns.setdefault(repository, asyncio.Lock()):
-            if time.monotonic() - self._asked.get(repository, -_FRESH_SECONDS) >= _FRESH_SECONDS:
-                await self._refresh(repository)
+        loading = self._loading.get(repository)
+        if loading is None:
+            loading = self._loading[repository] = asyncio.create_task(self._refresh(repository))
+            loading.add_done_callback(lambda _: self._loading.pop(repository, None))
+        await asyncio.shield(loading)  # a caller who gives up must not undo it: a large artifact would never be there
         return self._kept(repository)
 
     def _kept(self, repository: str) -> ArtifactRevision | None:
@@ -61,9 +63,7 @@ class ArtifactRevisions:
             data = await self._artifacts.get(served.artifact)
         except NotFound:
             return  # replaced in this moment: the next look finds the newer one
-        revision = await asyncio.to_thread(
-            lambda: ArtifactRevision(repository, branch, served.generation, Artifact.load(data))
-        )
+        revision = await asyncio.to_thread(lambda: ArtifactRevision(repository, branch, served.generation, Artifact.load(data)))
         self._revisions[repository] = revision
         while len(self._revisions) > _KEPT:
             oldest, _ = self._revisions.popitem(last=False)

@@ -1,6 +1,6 @@
 """What an IDE, an agent or a person at a terminal can ask."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,11 +51,11 @@ class Assistant(Protocol):
 
     def complete(
         self, user: str, workspace: Workspace, cursor: CodeCursor, max_tokens: int, limit: int, seconds: float
-    ) -> AsyncIterator[Part]: ...
+    ) -> AsyncGenerator[Part, None]: ...
 
     def chat(
         self, user: str, workspaces: Sequence[Workspace], messages: Sequence[Message], limit: int, seconds: float
-    ) -> AsyncIterator[Part]: ...
+    ) -> AsyncGenerator[Part, None]: ...
 
     async def search(
         self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float

@@ -1,6 +1,6 @@
 """Code and answers written by a language model."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,8 +36,8 @@ class Generator(Protocol):
 
     def complete(
         self, cursor: CodeCursor, snippets: Sequence[Snippet], max_tokens: int, seconds: float
-    ) -> AsyncIterator[str | Outcome]: ...
+    ) -> AsyncGenerator[str | Outcome, None]: ...
 
     def chat(
         self, messages: Sequence[Message], snippets: Sequence[Snippet], max_tokens: int, seconds: float
-    ) -> AsyncIterator[str | Outcome]: ...
+    ) -> AsyncGenerator[str | Outcome, None]: ...

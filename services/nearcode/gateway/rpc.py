@@ -1,6 +1,6 @@
 """The gateway on the wire: what IDEs call, and the client side that the command line uses."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from nearcode.api.assistant.v1 import assistant_pb2 as pb
 from nearcode.domain.assistant import Assistant, Found, Part, Report, Sources
@@ -8,7 +8,6 @@ from nearcode.domain.completion import Message
 from nearcode.domain.errors import InvalidRequest
 from nearcode.domain.repository import Workspace
 from nearcode.domain.retrieval import CodeCursor
-from nearcode.gateway.settings import GatewaySettings
 from nearcode.runtime import wire
 from nearcode.runtime.channel import Client
 from nearcode.runtime.server import Call
@@ -17,21 +16,19 @@ from nearcode.runtime.server import Call
 class AssistantServicer:
     """Server side."""
 
-    def __init__(self, assistant: Assistant, settings: GatewaySettings) -> None:
-        self._assistant, self._settings = assistant, settings
+    def __init__(self, assistant: Assistant) -> None:
+        self._assistant = assistant
 
-    async def complete(self, request: pb.CompleteRequest, call: Call) -> AsyncIterator[pb.CompleteResponse]:
-        seconds = call.within(self._settings.complete_seconds)
+    async def complete(self, request: pb.CompleteRequest, call: Call) -> AsyncGenerator[pb.CompleteResponse, None]:
         workspace, cursor = wire.workspace_from_proto(request.workspace), _cursor(request)
-        parts = self._assistant.complete(call.user, workspace, cursor, request.max_tokens, request.limit, seconds)
+        parts = self._assistant.complete(call.user, workspace, cursor, request.max_tokens, request.limit, call.seconds)
         async for part in parts:
             yield _complete_response(part)
 
-    async def chat(self, request: pb.ChatRequest, call: Call) -> AsyncIterator[pb.ChatResponse]:
+    async def chat(self, request: pb.ChatRequest, call: Call) -> AsyncGenerator[pb.ChatResponse, None]:
         messages = [wire.message_from_proto(message) for message in request.messages]
         workspaces = list(map(wire.workspace_from_proto, request.workspaces))
-        seconds = call.within(self._settings.chat_seconds)
-        async for part in self._assistant.chat(call.user, workspaces, messages, request.limit, seconds):
+        async for part in self._assistant.chat(call.user, workspaces, messages, request.limit, call.seconds):
             yield _chat_response(part)
 
     async def search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
@@ -68,7 +65,7 @@ class RemoteAssistant:
 
     async def complete(
         self, user: str, workspace: Workspace, cursor: CodeCursor, max_tokens: int, limit: int, seconds: float
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         request = pb.CompleteRequest(
             workspace=wire.workspace_to_proto(workspace),
             cursor=wire.cursor_to_proto(cursor),
@@ -80,7 +77,7 @@ class RemoteAssistant:
 
     async def chat(
         self, user: str, workspaces: Sequence[Workspace], messages: Sequence[Message], limit: int, seconds: float
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         request = pb.ChatRequest(
             workspaces=map(wire.workspace_to_proto, workspaces),
             messages=map(wire.message_to_proto, messages),

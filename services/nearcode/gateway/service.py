@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -70,7 +70,13 @@ class Gateway:
     """Implements domain.assistant.Assistant over a retriever and a generator."""
 
     def __init__(
-        self, retriever: Retriever, generator: Generator, access: Access, repositories: Lister, bus: Bus, settings: GatewaySettings
+        self,
+        retriever: Retriever,
+        generator: Generator,
+        access: Access,
+        repositories: Lister,
+        bus: Bus,
+        settings: GatewaySettings,
     ) -> None:
         self._retriever, self._generator = retriever, generator
         self._access, self._repositories = access, repositories
@@ -79,7 +85,7 @@ class Gateway:
 
     async def complete(
         self, user: str, workspace: Workspace, cursor: CodeCursor, max_tokens: int, limit: int, seconds: float
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         with tracer.start_as_current_span("complete"):
             turn, (place,) = await self._begin(user, [workspace], seconds)
             here = place.cursor(cursor)
@@ -94,12 +100,14 @@ class Gateway:
 
     async def chat(
         self, user: str, workspaces: Sequence[Workspace], messages: Sequence[Message], limit: int, seconds: float
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         question = next((message.content for message in reversed(messages) if message.role == "user"), "")
         _check_question(question)
         with tracer.start_as_current_span("chat"):
             turn, places = await self._begin(user, workspaces, seconds)
-            await self._retrieve(turn, places, Query(question=question, limit=_limit(limit, self._settings.snippets)), degrade=True)
+            await self._retrieve(
+                turn, places, Query(question=question, limit=_limit(limit, self._settings.snippets)), degrade=True
+            )
             yield Sources(turn.context.snippets)
             parts = lambda left: self._generator.chat(messages, turn.context.snippets, 0, left)  # noqa: E731
             async with aclosing(self._generate(turn, parts)) as texts:
@@ -180,8 +188,8 @@ class Gateway:
         self._tell(_context_retrieved(turn), turn)
 
     async def _generate(
-        self, turn: _Turn, parts: Callable[[float], AsyncIterator[str | Outcome]]
-    ) -> AsyncIterator[str]:
+        self, turn: _Turn, parts: Callable[[float], AsyncGenerator[str | Outcome, None]]
+    ) -> AsyncGenerator[str, None]:
         """The text; what it was made by goes into the turn. Without a model the sources are the answer."""
         with staged(tracer, turn.budget, "generate") as share:
             if share.seconds() < _LEAST_TO_GENERATE:
@@ -189,7 +197,7 @@ class Gateway:
                 self._without_text(turn, Reason.DEADLINE_EXCEEDED)
                 return
             try:
-                async with aclosing(parts(share.seconds())) as stream:  
+                async with aclosing(parts(share.seconds())) as stream:
                     async for part in stream:
                         if isinstance(part, Outcome):
                             turn.model, turn.untrusted, turn.finish_reason = part.model, part.untrusted, part.finish_reason

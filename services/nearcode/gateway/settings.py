@@ -19,15 +19,14 @@ class BudgetSettings(Branch):
 class GatewaySettings(ServiceSettings):
     """Settings of the gateway, the service that IDEs call."""
 
+    listen: str = ""
+    """`host:port` or `unix:PATH`. Empty: a Unix socket in the home folder when everything runs in one process, else a free port
+    of 127.0.0.1."""
     token_file: str = ""
-    """File that holds the token which callers over TCP must send. Empty: `token` in the home folder, made at the first start."""
+    """File with the token that callers over TCP must send. Empty: `token` in the home folder, made at the first start."""
     reflection: bool = True
     """Answer gRPC reflection, so that tools can list the API."""
     snippets: int = 6
     """Snippets given to a completion or an answer when the caller names no limit: what a small model can read in time."""
-    complete_seconds: float = 3.0
-    """Deadline of a completion whose caller names none."""
-    chat_seconds: float = 60.0
-    """Deadline of a chat turn whose caller names none."""
     budget: BudgetSettings = BudgetSettings()
     """How deadlines are split."""

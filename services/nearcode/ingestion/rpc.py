@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from nearcode.api.ingestion.v1 import ingestion_pb2 as pb
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus
 from nearcode.ingestion.service import Ingestion
-from nearcode.runtime.channel import Client
 from nearcode.runtime import wire
+from nearcode.runtime.channel import Client
 from nearcode.runtime.server import Call
 
 _SECONDS = 30.0
@@ -20,7 +20,9 @@ class IngestionServicer:
         self._ingestion = ingestion
 
     async def connect(self, request: pb.ConnectRequest, call: Call) -> pb.ConnectResponse:
-        return pb.ConnectResponse(repository=wire.repository_to_proto(await self._ingestion.connect(request.url, request.branch)))
+        return pb.ConnectResponse(
+            repository=wire.repository_to_proto(await self._ingestion.connect(request.url, request.branch))
+        )
 
     async def list(self, request: pb.ListRequest, call: Call) -> pb.ListResponse:
         return pb.ListResponse(repositories=map(wire.repository_to_proto, await self._ingestion.list_repositories()))

@@ -23,7 +23,7 @@ class Ingestion:
     def __init__(
         self, manifests: Manifests, artifacts: Artifacts, sources: Sources, index: ChunkIndex, bus: Bus, builder: Builder
     ) -> None:
-        self._manifests, self._artifacts, self._index, self._bus, self._builder = manifests, artifacts, index, bus, builder
+        self._manifests, self._artifacts, self._index, self._bus, self.builder = manifests, artifacts, index, bus, builder
         self._open_source = sources
         self._sources: dict[str, Source] = {}
 
@@ -41,11 +41,11 @@ class Ingestion:
         return manifest.status()
 
     async def list_repositories(self) -> list[RepositoryStatus]:
-        return [manifest.status(self._builder.progress(manifest)) for manifest in await self._manifests.all()]
+        return [manifest.status(self.builder.progress(manifest)) for manifest in await self._manifests.all()]
 
     async def get(self, repository: str) -> RepositoryStatus:
         manifest = (await self._load(repository)).manifest
-        return manifest.status(self._builder.progress(manifest))
+        return manifest.status(self.builder.progress(manifest))
 
     async def sync(self, repository: str) -> RepositoryStatus:
         """Wants the repository's present state. Returns at once; the index follows. Raises NotFound, Unavailable."""
@@ -55,7 +55,7 @@ class Ingestion:
         while True:
             manifest = found.manifest
             if manifest.wanted == snapshot.commit and not manifest.error:
-                return manifest.status(self._builder.progress(manifest))
+                return manifest.status(self.builder.progress(manifest))
             wanted = manifest.want(snapshot.commit)
             try:
                 await self._manifests.update(wanted, found.version)

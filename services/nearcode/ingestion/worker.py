@@ -2,15 +2,14 @@
 
 from nearcode.api.events.v1 import events_pb2
 from nearcode.events.bus import Bus
-from nearcode.ingestion.builder import Builder
 from nearcode.ingestion.service import Ingestion
 
 
 class IngestionWorker:
     """Reacts to RevisionWanted and BatchIndexed."""
 
-    def __init__(self, bus: Bus, ingestion: Ingestion, builder: Builder) -> None:
-        self._bus, self._ingestion, self._builder = bus, ingestion, builder
+    def __init__(self, bus: Bus, ingestion: Ingestion) -> None:
+        self._bus, self._ingestion, self._builder = bus, ingestion, ingestion.builder
 
     async def start(self) -> None:
         await self._bus.react(events_pb2.RevisionWanted, self._wanted, self._not_built)

@@ -60,6 +60,14 @@ class Home:
             finally:
                 self._record.unlink(missing_ok=True)
 
+    def is_locked(self) -> bool:
+        """Whether somebody works here now."""
+        try:
+            with (self.folder / "engine.lock").open("rb") as file:
+                return not _try_lock(file)  # a lock of ours ends with the file
+        except OSError:
+            return False
+
     def announce(self, engine: Engine) -> None:
         """Writes down who works here and where he listens. Readable by the owner alone: `events` holds a token."""
         try:

@@ -1,0 +1,122 @@
+"""Looks at every dependency: is it there, which version, does it work, and if not, what to do."""
+
+import asyncio
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from nearcode.app import read_secret
+from nearcode.domain.errors import NearcodeError
+from nearcode.engine import client
+from nearcode.settings import Settings
+
+_LEAST_FREE = 1_000_000_000
+"""Bytes: less is soon full. An index takes about as much as the code."""
+_SECONDS = 30.0
+_ENGINE = "pip install 'nearcode[engine]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One dependency. `todo` says what to do where it is not healthy, or what would be better."""
+
+    name: str
+    found: str
+    version: str
+    healthy: bool
+    todo: str = ""
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which things are needed. Starts what runs nowhere, for a moment."""
+    checks = [_python(), _disk(settings.home), _git(), _package("embedded index", "qdrant_edge", "qdrant-edge-py")]
+    checks += [_package("parsers", "tree_sitter", "tree-sitter"), _events_program(settings)]
+    checks += [await _engine(settings), await _language_model(settings)]
+    return checks
+
+
+def _python() -> Check:
+    good = sys.version_info >= (3, 11)
+    return Check("python", sys.executable, platform.python_version(), good, "" if good else "install Python 3.11 or newer")
+
+
+def _disk(home: Path) -> Check:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    todo = "" if free >= _LEAST_FREE else "free at least 1 GB, or choose another home: --home or NEARCODE_HOME"
+    return Check("home", str(home), f"{free / 1e9:.1f} GB free", not todo, todo)
+
+
+def _git() -> Check:
+    program = shutil.which("git")
+    if not program:
+        return Check("git", "", "", False, "install git: repositories and their ignore rules are read with it")
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return Check("git", program, text.split()[-1] if text else "", bool(text))
+
+
+def _package(name: str, module: str, distribution: str) -> Check:
+    spec = find_spec(module)
+    try:
+        number = version(distribution)
+    except PackageNotFoundError:
+        number = ""
+    found = str(Path(spec.origin).parent) if spec and spec.origin else ""
+    return Check(name, found, number, bool(found), "" if found else f"{_ENGINE} (no wheel for this platform? set index.url)")
+
+
+def _events_program(settings: Settings) -> Check:
+    from nearcode.adapters.nats_child import nats_server
+
+    if settings.events.url:
+        return Check("event broker", settings.events.url.rpartition("@")[2], "", True)
+    try:
+        program = nats_server()
+    except NearcodeError as error:
+        return Check("event broker", "", "", False, error.message)
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return Check("event broker", program, text.split()[-1].lstrip("v") if text else "", bool(text), "" if text else _ENGINE)
+
+
+async def _engine(settings: Settings) -> Check:
+    """Whether an engine answers: the running one, or one started for this question."""
+    try:
+        async with asyncio.timeout(_SECONDS), client(settings) as engine:
+            count = len(await engine.repositories.list_repositories(engine.user))
+            found = "running" if engine.running else "starts on demand"
+            return Check("engine", found, f"{count} repositories", True)
+    except (NearcodeError, TimeoutError) as error:
+        text = str(error) or f"no answer in {_SECONDS:.0f} s"
+        return Check("engine", "", "", False, f"{text}; see `nearcode logs`")
+
+
+async def _language_model(settings: Settings) -> Check:
+    if settings.generation.url:
+        from nearcode.adapters.openai_http import OpenAIModel
+
+        remote = OpenAIModel(settings.generation.url, settings.generation.model, read_secret(settings.generation.api_key_file))
+        return await _served(settings.generation.url, remote.served, remote.close, "")
+    from nearcode.adapters.embedded_model import EmbeddedModel
+
+    embedded = EmbeddedModel(settings.log_dir / "model.log", settings.generation.threads, settings.generation.model_path)
+    better = "small: for better answers set NEARCODE_GENERATION__URL and __MODEL to an OpenAI-compatible server"
+    return await _served("embedded", embedded.served, embedded.close, better)
+
+
+async def _served(
+    found: str, served: Callable[[], Awaitable[object]], close: Callable[[], Awaitable[None]], advice: str
+) -> Check:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            model = await served()
+        return Check("language model", found, str(getattr(model, "id", model)), True, advice)
+    except (NearcodeError, TimeoutError) as error:
+        return Check("language model", found, "", False, str(error) or "no answer")
+    finally:
+        await close()

@@ -1,0 +1,138 @@
+"""Processes: the engine that runs until it is stopped, the one that lives for a command, and the way to a running one."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nearcode.app import App, token_file
+from nearcode.auth.local import LOCAL_USER
+from nearcode.auth.token import read_token
+from nearcode.domain.assistant import Assistant, Repositories
+from nearcode.domain.errors import Conflict, Reason
+from nearcode.runtime.home import Home
+from nearcode.settings import Settings
+
+if TYPE_CHECKING:
+    from nearcode.adapters.jetstream import DeadLetters
+
+_BUSY_SECONDS = 60.0
+"""How long a command waits for another one that works in the same home."""
+_POLL_SECONDS = 0.02
+
+Ready = Callable[[dict[str, str]], None]
+"""Told once where the engine listens: addresses by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineClient:
+    """An engine to ask. `running`: it was there before and stays."""
+
+    assistant: Assistant
+    repositories: Repositories
+    running: bool
+    user: str = LOCAL_USER
+
+
+async def run(settings: Settings, targets: Sequence[str], ready: Ready) -> None:
+    """Runs services until SIGTERM or SIGINT. Raises Conflict, InvalidRequest and Unavailable when they cannot start."""
+    from nearcode.serving import Serving
+    from nearcode.telemetry.setup import setup
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with App(settings, targets) as app:
+        telemetry = setup(settings.telemetry, _service_name(targets), settings.log_dir)
+        try:
+            async with Serving(app) as serving:
+                gc.freeze()  # what is loaded now stays: collecting it again would show in every hundredth answer
+                ready(serving.addresses)
+                await stop.wait()
+        finally:
+            await asyncio.to_thread(telemetry.shutdown)
+
+
+@contextlib.asynccontextmanager
+async def client(settings: Settings) -> AsyncIterator[EngineClient]:
+    """A running engine on this home, or one in this process that is stopped afterwards. Raises Conflict, Unavailable."""
+    home, deadline = Home(settings.home), time.monotonic() + _BUSY_SECONDS
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            if address := settings.gateway.address or _listening(home):
+                yield await stack.enter_async_context(_remote(settings, address))
+                return
+            try:
+                own = await stack.enter_async_context(_own(settings))
+            except Conflict as error:
+                # Another command works in this home: soon it is done, or listens.
+                if error.reason != Reason.HOME_LOCKED or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_POLL_SECONDS)
+                continue
+            yield own
+            return
+
+
+@contextlib.asynccontextmanager
+async def dead_letters(settings: Settings) -> AsyncIterator["DeadLetters"]:
+    """The quarantine of this home, through the broker that runs or one started for the moment."""
+    from nearcode.adapters.jetstream import DeadLetters, connect
+
+    engine = Home(settings.home).engine() if _listening(Home(settings.home)) else None
+    if settings.events.url or (engine and engine.events):
+        connection = await connect(settings.events.url or (engine.events if engine else ""), "nearcode dead")
+        try:
+            yield DeadLetters(connection)
+        finally:
+            await connection.close()
+        return
+    async with App(settings, ()) as app:
+        await app.bus()
+        yield DeadLetters(await app.nats())
+
+
+@contextlib.asynccontextmanager
+async def _own(settings: Settings) -> AsyncIterator[EngineClient]:
+    from nearcode.telemetry.setup import setup
+
+    async with App(settings, ("all",)) as app:
+        telemetry = setup(settings.telemetry, "nearcode", settings.log_dir, settings.log_dir / "engine.log")
+        try:
+            await app.warm()
+            await app.start_workers()
+            yield EngineClient(await app.gateway(), await app.repositories(), running=False)
+        finally:
+            await asyncio.to_thread(telemetry.shutdown)
+
+
+@contextlib.asynccontextmanager
+async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClient]:
+    from nearcode.api.assistant.v1 import assistant_pb2
+    from nearcode.api.repositories.v1 import repositories_pb2
+    from nearcode.gateway.repositories import RemoteRepositories
+    from nearcode.gateway.rpc import RemoteAssistant
+    from nearcode.runtime.channel import Client, connect
+
+    channel = connect(address, None if address.startswith("unix:") else read_token(token_file(settings)))
+    try:
+        assistant = Client(channel, assistant_pb2.DESCRIPTOR.services_by_name["AssistantService"])
+        repositories = Client(channel, repositories_pb2.DESCRIPTOR.services_by_name["RepositoriesService"])
+        yield EngineClient(RemoteAssistant(assistant), RemoteRepositories(repositories), running=True)
+    finally:
+        await channel.close()
+
+
+def _listening(home: Home) -> str:
+    """The address of the engine that runs on this home; empty when none does."""
+    engine = home.engine()
+    return engine.address if engine and engine.address and home.is_locked() else ""
+
+
+def _service_name(targets: Sequence[str]) -> str:
+    return "nearcode-" + targets[0] if len(targets) == 1 and "all" not in targets else "nearcode"

@@ -1,0 +1,162 @@
+"""The doors of a process: gRPC for the services it runs, HTTP for operators, health behind both."""
+
+import sys
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from prometheus_client import CollectorRegistry, Info
+
+from nearcode.app import SERVICES, App, token_file
+from nearcode.auth.local import LocalAuthenticator
+from nearcode.auth.token import TokenAuthenticator
+from nearcode.runtime.health import Health
+from nearcode.runtime.home import Engine
+from nearcode.runtime.metrics import RpcMetrics
+from nearcode.runtime.ops import OpsServer
+from nearcode.runtime.server import RpcServer, rpc_handler
+from nearcode.settings import dump
+
+if TYPE_CHECKING:
+    from nearcode.runtime.settings import ServiceSettings
+
+_LONG = {"Digest": 600.0, "Chat": 600.0, "Complete": 60.0}
+"""Seconds of methods that may take longer than the default."""
+
+
+class Serving:
+    """Opens the doors of an app; `async with` closes them first and lets calls finish. `addresses` tells where they are."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._health = Health()
+        self._registry = CollectorRegistry()
+        self._stack = AsyncExitStack()
+        self.addresses: dict[str, str] = {}
+
+    async def __aenter__(self) -> "Serving":
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._health.drain()
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        app = self._app
+        Info("nearcode_build", "Version of this process.", registry=self._registry).info({"version": version("nearcode")})
+        await app.warm()
+        handlers = [handler for service in SERVICES if service in app.targets for handler in await self._handlers(service)]
+        await self._add_checks()
+        await self._health.start()
+        self._stack.push_async_callback(self._health.stop)
+        listen = self._listen()
+        local = listen.startswith("unix:")
+        server = RpcServer(
+            listen,
+            handlers,
+            authenticator=LocalAuthenticator() if local else self._tokens(),
+            health=self._health,
+            reflection=app.settings.gateway.reflection,
+            observe=RpcMetrics(self._registry).observe,
+        )
+        await self._stack.enter_async_context(server)
+        self.addresses["grpc"] = server.address
+        if app.settings.ops.listen:
+            ops = OpsServer(app.settings.ops.listen, self._registry, self._health, lambda diff: dump(app.settings, diff))
+            await self._stack.enter_async_context(ops)
+            self.addresses["ops"] = ops.address
+        await app.start_workers()
+        self._announce()
+
+    async def _handlers(self, service: str) -> list[grpc.GenericRpcHandler]:
+        """The wire side of a service, from its descriptor and the use cases that the app holds."""
+        build = {
+            "gateway": self._gateway,
+            "ingestion": self._ingestion,
+            "chunking": self._chunking,
+            "embedding": self._embedding,
+            "retrieval": self._retrieval,
+            "generation": self._generation,
+        }
+        return await build[service]()
+
+    async def _gateway(self) -> list[grpc.GenericRpcHandler]:
+        from nearcode.api.assistant.v1 import assistant_pb2
+        from nearcode.api.repositories.v1 import repositories_pb2
+        from nearcode.gateway.repositories import RepositoriesServicer
+        from nearcode.gateway.rpc import AssistantServicer
+
+        assistant = AssistantServicer(await self._app.gateway())
+        repositories = RepositoriesServicer(await self._app.repositories())
+        return [_handler(assistant_pb2, assistant), _handler(repositories_pb2, repositories)]
+
+    async def _ingestion(self) -> list[grpc.GenericRpcHandler]:
+        from nearcode.api.ingestion.v1 import ingestion_pb2
+        from nearcode.ingestion.rpc import IngestionServicer
+
+        return [_handler(ingestion_pb2, IngestionServicer(await self._app.local_ingestion()))]
+
+    async def _chunking(self) -> list[grpc.GenericRpcHandler]:
+        from nearcode.api.chunking.v1 import chunking_pb2
+        from nearcode.chunking.rpc import ChunkingServicer
+
+        return [_handler(chunking_pb2, ChunkingServicer(await self._app.chunking()))]
+
+    async def _embedding(self) -> list[grpc.GenericRpcHandler]:
+        from nearcode.api.embedding.v1 import embedding_pb2
+        from nearcode.embedding.rpc import EmbeddingServicer
+
+        return [_handler(embedding_pb2, EmbeddingServicer(await self._app.embedding()))]
+
+    async def _retrieval(self) -> list[grpc.GenericRpcHandler]:
+        from nearcode.api.retrieval.v1 import retrieval_pb2
+        from nearcode.retrieval.rpc import RetrievalServicer
+
+        return [_handler(retrieval_pb2, RetrievalServicer(await self._app.retriever()))]
+
+    async def _generation(self) -> list[grpc.GenericRpcHandler]:
+        from nearcode.api.generation.v1 import generation_pb2
+        from nearcode.generation.rpc import GenerationServicer
+
+        return [_handler(generation_pb2, GenerationServicer(await self._app.generator()))]
+
+    async def _add_checks(self) -> None:
+        """What must answer for this process to be ready. The language model is not among them: without one, the sources
+        themselves are the answer."""
+        self._health.add("events", (await self._app.bus()).healthy)
+        if self._app.targets & {"retrieval", "embedding", "ingestion"}:
+            self._health.add("index", (await self._app.index()).healthy)
+
+    def _listen(self) -> str:
+        app = self._app
+        if len(app.targets) > 1 or "gateway" in app.targets:
+            given = app.settings.gateway.listen
+            embedded = len(app.targets) == len(SERVICES) and sys.platform != "win32"
+            return given or (f"unix:{app.home.socket()}" if embedded else "127.0.0.1:0")
+        (target,) = app.targets
+        settings: ServiceSettings = getattr(app.settings, target)
+        return settings.listen
+
+    def _tokens(self) -> TokenAuthenticator:
+        assert self._app.token  # made now, so that callers find it
+        return TokenAuthenticator(token_file(self._app.settings))
+
+    def _announce(self) -> None:
+        """Lets commands on the same home find this process."""
+        if not self._app.holds_home or "gateway" not in self._app.targets:
+            return
+        import os
+
+        events = self._app.built["events_url"].result()
+        self._app.home.announce(Engine(os.getpid(), self.addresses["grpc"], self.addresses.get("ops", ""), events))
+
+
+def _handler(messages: Any, servicer: object) -> grpc.GenericRpcHandler:
+    (service,) = messages.DESCRIPTOR.services_by_name.values()
+    return rpc_handler(service, servicer, longer={name: _LONG[name] for name in _LONG if name in service.methods_by_name})
