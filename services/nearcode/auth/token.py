@@ -1,6 +1,5 @@
 """A token in a file that only its owner can read: for loopback, where every user of the machine can connect."""
 
-import asyncio
 import hmac
 import os
 import secrets
@@ -23,7 +22,7 @@ class TokenAuthenticator:
     async def authenticate(self, metadata: Mapping[str, str]) -> str:
         """The local user. Raises Unauthenticated, which does not tell a missing token from a wrong one."""
         scheme, _, given = metadata.get("authorization", "").partition(" ")
-        expected = await asyncio.to_thread(read_token, self._file)
+        expected = read_token(self._file)  # 40 bytes: quicker than a thread
         same = hmac.compare_digest(given.strip().encode(), expected.encode())
         if scheme.lower() != "bearer" or not same:
             raise Unauthenticated(f"send the token of {self._file.name} in the engine's home as `authorization: Bearer TOKEN`")

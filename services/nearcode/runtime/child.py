@@ -1,21 +1,32 @@
 """Child processes: Python workers that answer over their pipes, and programs of others. All die with their parent.
 
 Spawned, never forked (gRPC and threads do not survive a fork). A worker's code lives behind `serve`; its owner holds a
-`Worker`, may kill it at any time, and starts it again by the next call.
+`Worker`, whose child may be killed at any time: the next call starts it again.
+
+On Linux a child also dies with the *thread* that started it (PR_SET_PDEATHSIG): start children from the thread that runs the
+event loop, and let that be one that lives as long as the process.
 """
 
 import asyncio
 import os
 import pickle
+import signal
 import struct
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nearcode.runtime.leash import die_with_parent
 
+CLOSE_SECONDS = 10.0
+"""How long a worker may finish what it is doing when it is closed."""
+
 _LENGTH = struct.Struct("<Q")
+_BUFFER = 2**24
+"""Bytes of an answer that are buffered before the child has to wait: one batch of vectors."""
 _PARENT = "NEARCODE_PARENT_PID"
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -29,7 +40,7 @@ class WorkerFailed(Exception):
 
 
 def leashed(program: Sequence[str]) -> list[str]:
-    """The command line that runs a foreign program so that it ends with this process."""
+    """The command line that runs a foreign program, named by its absolute path, so that it ends with this process."""
     return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *program]
 
 
@@ -44,6 +55,7 @@ class Worker:
         self._module, self._args, self._log = module, args, log
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -51,28 +63,18 @@ class Worker:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self) -> None:
-        """Starts the child if it is not running."""
-        if self.pid is not None:
-            return
-        stderr = self._log.open("ab") if self._log else None
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self._module, *self._args,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
-                env=_environment(), limit=2**24,
-            )  # fmt: skip
-        finally:
-            if stderr:
-                stderr.close()
+        """Starts the child if it is not running, so that the first call finds it there."""
+        async with self._turn:
+            await self._start()
 
     async def call(self, request: Any, timeout: float | None = None) -> Any:
         """Sends a request and returns the answer. A call that is late or cancelled kills the child: its answer would be
-        taken for the next call's. Raises WorkerDied, WorkerFailed, TimeoutError (seconds)."""
+        taken for the next call's. Raises WorkerDied, WorkerFailed, TimeoutError (seconds, counted from this call's turn)."""
+        body = pickle.dumps(request, protocol=5)
         async with self._turn:
-            await self.start()
             try:
                 async with asyncio.timeout(timeout):
-                    failed, answer = await self._exchange(request)
+                    failed, answer = await self._exchange(await self._start(), body)
             except BaseException:
                 await self._kill()
                 raise
@@ -80,10 +82,45 @@ class Worker:
             raise WorkerFailed(answer)
         return answer
 
-    async def _exchange(self, request: Any) -> tuple[bool, Any]:
-        process = self._process
-        assert process and process.stdin and process.stdout
-        body = pickle.dumps(request, protocol=5)
+    async def close(self) -> None:
+        """Lets the child finish what it is doing, for ten seconds, then ends it for good; later calls raise WorkerDied."""
+        self._closed = True
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                async with self._turn:
+                    if self._process and self._process.stdin:
+                        self._process.stdin.close()  # `serve` ends at the end of its input
+                        await self._process.wait()
+        except TimeoutError:
+            self._signal()  # ends the running call, which frees its turn
+            async with self._turn:
+                await self._kill()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        if self._closed:
+            raise WorkerDied(f"{self._module} was closed")
+        if self._process is None or self._process.returncode is not None:
+            self._process = await self._spawn()
+        return self._process
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        if self._log:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+        stderr = self._log.open("ab") if self._log else None
+        try:
+            return await asyncio.create_subprocess_exec(
+                # -P: a folder being indexed may be the current one, and must not lend its modules.
+                sys.executable, "-P", "-m", self._module, *self._args,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
+                env=_environment(), limit=_BUFFER,
+                start_new_session=True,  # Ctrl-C in a terminal is for the owner, who closes his workers in order
+            )  # fmt: skip
+        finally:
+            if stderr:
+                stderr.close()
+
+    async def _exchange(self, process: asyncio.subprocess.Process, body: bytes) -> tuple[bool, Any]:
+        assert process.stdin and process.stdout
         try:
             process.stdin.write(_LENGTH.pack(len(body)))
             process.stdin.write(body)
@@ -95,19 +132,17 @@ class Worker:
         return answer
 
     async def _kill(self) -> None:
-        if self.pid is not None and self._process:
-            self._process.kill()
+        self._signal()
+        if self._process and self._process.stdout:
+            # asyncio tells the end of a process after the end of its pipes, which a full buffer would hide.
+            while await self._process.stdout.read(_BUFFER):
+                pass
             await self._process.wait()
 
-    async def close(self) -> None:
-        """Lets the child finish what it is doing, then ends it."""
-        if self.pid is None or not self._process or not self._process.stdin:
-            return
-        self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), 10)
-        except TimeoutError:
-            await self._kill()
+    def _signal(self) -> None:
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):  # it ended by itself just now
+                self._process.kill()
 
 
 def _environment() -> Mapping[str, str]:
@@ -117,18 +152,21 @@ def _environment() -> Mapping[str, str]:
 def serve(handle: Callable[[Any], Any]) -> None:
     """The child's side: answers requests from stdin until it is closed, one at a time. Call it from `__main__` only."""
     die_with_parent(int(os.environ[_PARENT]))  # noqa: TID251 - not a setting
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = os.fdopen(os.dup(0), "rb", buffering=2**20)
     answers = os.fdopen(os.dup(1), "wb", buffering=2**20)
     os.dup2(2, 1)  # a stray print must not break the frames
-    while head := requests.read(_LENGTH.size):
-        if len(head) < _LENGTH.size:
-            return
-        request = pickle.loads(requests.read(_LENGTH.unpack(head)[0]))
-        try:
-            answer = (False, handle(request))
-        except Exception as error:  # noqa: BLE001 - told to the owner as WorkerFailed
-            answer = (True, f"{type(error).__name__}: {error}")
-        body = pickle.dumps(answer, protocol=5)
-        answers.write(_LENGTH.pack(len(body)))
-        answers.write(body)
+    while len(head := requests.read(_LENGTH.size)) == _LENGTH.size:
+        body = requests.read(_LENGTH.unpack(head)[0])
+        answer = _answer(handle, body)
+        answers.write(_LENGTH.pack(len(answer)))
+        answers.write(answer)
         answers.flush()
+
+
+def _answer(handle: Callable[[Any], Any], body: bytes) -> bytes:
+    try:
+        return pickle.dumps((False, handle(pickle.loads(body))), protocol=5)
+    except Exception as error:  # noqa: BLE001 - told to the owner as WorkerFailed, with the stack in the log
+        traceback.print_tb(error.__traceback__)
+        return pickle.dumps((True, f"{type(error).__name__}: {error}"), protocol=5)

@@ -73,14 +73,14 @@ class OpsServer:
         await self.stop()
 
     @web.middleware
-    async def _guard(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
         host = request.headers.get("Host", "")
         origin = request.headers.get("Origin")
         if not self._is_ours(host):
             raise web.HTTPForbidden(text="this Host is not served here\n")
         if origin is not None and urlsplit(origin).netloc != host:
             raise web.HTTPForbidden(text="calls from other sites are refused\n")
-        return await answer(request)
+        return await handler(request)
 
     def _is_ours(self, host: str) -> bool:
         try:
