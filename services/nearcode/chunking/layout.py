@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from nearcode.chunking.definition import LONG_FUNCTION, Definition, Span, Structure
 from nearcode.chunking.lines import Lines, Run, split
-from nearcode.chunking.structure import LONG_FUNCTION, Definition, Span, Structure
 
 PIECE_LINES = 60
 """Lines of a block, and of a part of a long definition, at most: about 600 tokens, one subject."""

@@ -1,21 +1,19 @@
 """What a grammar's queries find in a source: its definitions as a tree, comment lines, names, imports."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from itertools import accumulate
 
 from tree_sitter import Node, QueryCursor
 
+from nearcode.chunking.definition import LONG_FUNCTION, Definition, Span, Structure
 from nearcode.chunking.grammars import Grammar
 from nearcode.chunking.lines import Lines
 
-Span = tuple[int, int]
-"""Start and end in bytes, end excluded."""
-
-LONG_FUNCTION = 120
-"""Lines. A longer function is cut, along the functions it holds if it holds any (a module wrapped in one function)."""
-
 MOST_NODES = 1_500_000
 """Syntax nodes at most: 15 times those of a 1 MB source written by people."""
+
+MOST_NESTING = 1_000
+"""Brackets open at once: generated tables reach a hundred. Queries take time that grows with the square of the depth."""
 
 _DEEPEST = 12
 """Definitions nested deeper than this stay inside their parents; people seldom go beyond five."""
@@ -24,60 +22,21 @@ _KINDS = ("class", "extension", "function", "namespace")
 _COMMENT, _LEAD = 1, 2
 
 
+_STEPS = {byte: 1 if byte in b"([{" else -1 for byte in b"()[]{}"}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
+
+
 class TooComplex(Exception):
-    """The source has more syntax nodes than MOST_NODES."""
-
-
-@dataclass(slots=True)
-class Definition:
-    """A class, function or namespace; lines are 0-based. `first` includes decorators and the doc comment above, `lead` only
-    decorators; its head is `head_first` to `head_last`. `outer` is the number of scopes around it."""
-
-    kind: str
-    start: int
-    end: int
-    names: list[Span] = field(default_factory=list)
-    scope: Span | None = None
-    body: int | None = None
-    lead: int = 0
-    first: int = 0
-    head_first: int = 0
-    head_last: int = 0
-    last: int = 0
-    depth: int = 0
-    outer: int = 0
-    member: bool = False
-    signature: Span = (0, 0)
-    docstring: Span | None = None
-    children: list["Definition"] = field(default_factory=list)
-
-    def is_class(self) -> bool:
-        """Whether functions in it are methods."""
-        return self.kind in ("class", "extension")
-
-    def scope_name(self) -> Span | None:
-        """What encloses its members is called this."""
-        return self.names[0] if self.names else self.scope
-
-
-@dataclass(slots=True)
-class Structure:
-    """The definitions of a source and, sorted by position, the names defined outside of them, names used and imports."""
-
-    lines: Lines
-    roots: list[Definition]
-    comments: bytearray
-    defined: list[Span]
-    references: list[Span]
-    imports: list[Span]
+    """Nobody wrote this; the text says what is too much."""
 
 
 def structure(grammar: Grammar, source: bytes) -> Structure:
     """Parses a source. Takes unbounded time on hostile input: for use in a process that may be killed. Raises TooComplex."""
-    tree = grammar.parser.parse(source)
-    root = tree.root_node
+    if _nesting(source) > MOST_NESTING:
+        raise TooComplex("brackets nested too deeply to parse")
+    root = grammar.parser.parse(source).root_node
     if root.descendant_count > MOST_NODES:
-        raise TooComplex
+        raise TooComplex("more syntax than a person writes")
     lines = Lines(source)
     captures = QueryCursor(grammar.names).captures(root)
     found = _definitions(QueryCursor(grammar.definitions).matches(root))
@@ -96,6 +55,11 @@ def structure(grammar: Grammar, source: bytes) -> Structure:
         references=_references(captures, source),
         imports=sorted(_spans(captures, "import")),
     )
+
+
+def _nesting(source: bytes) -> int:
+    """The most brackets open at once, those in strings and comments included."""
+    return max(accumulate(map(_STEPS.__getitem__, source.translate(None, _NO_BRACKETS))), default=0)
 
 
 def _spans(captures: dict[str, list[Node]], name: str) -> list[Span]:

@@ -32,7 +32,11 @@ LEASH = Path(__file__).with_name("leash.py")
 
 
 class WorkerDied(Exception):
-    """The worker process ended, or was killed, before it answered."""
+    """The worker process ended, or was killed, before it answered. `code`: its exit status, or minus the signal."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class WorkerFailed(Exception):
@@ -128,7 +132,8 @@ class Worker:
             (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
             answer: tuple[bool, Any] = pickle.loads(await process.stdout.readexactly(length))
         except (ConnectionError, asyncio.IncompleteReadError) as error:
-            raise WorkerDied(f"{self._module} ended with {await process.wait()}") from error
+            code = await process.wait()
+            raise WorkerDied(f"{self._module} ended with {code}", code) from error
         return answer
 
     async def _kill(self) -> None:
