@@ -1,7 +1,7 @@
 """The chunk index and the embedders that feed it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -133,10 +133,14 @@ class ChunkIndex(Protocol):
 @dataclass(frozen=True, slots=True)
 class FileTexts:
     """What is embedded of one file: its path and the text of each of its chunks. Embedded together, because a static
-    model adds the file's mean and the words of its path to each chunk."""
+    model adds the file's mean and the words of its path to each chunk.
+
+    `counts` are the texts' identifiers with their numbers, if the caller has counted them (domain/terms.py): reading a text
+    costs more than the rest of a static embedding, so it is done once."""
 
     path: str
     texts: tuple[str, ...]
+    counts: tuple[Mapping[str, int], ...] = field(default=(), compare=False, repr=False)
 
 
 class Embedder(Protocol):

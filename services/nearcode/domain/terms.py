@@ -1,6 +1,7 @@
 """Words of code: identifiers split along camelCase, ACRONYMWord, snake_case and digits, in lower case.
 
-One tokenization serves the lexical lane, the static embedder and the counts that weigh words.
+One tokenization serves the lexical lane, the static embedder and the counts that weigh words: a text is read once, by
+`count_identifiers`; everything else is derived from its distinct identifiers, which are few and repeat from text to text.
 """
 
 import re
@@ -10,14 +11,25 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 _IDENTIFIER = re.compile(r"[^\W\d_][\w]*|\d+|_\w+")
-_PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+_PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_LETTERS_OR_DIGITS = re.compile(r"[^\W\d_]+|\d+")
 _LONGEST = 64
+_LONGEST_IDENTIFIER = 256
+"""Characters. What is longer is data (base64, minified tables), never a name that anybody asks for."""
 
 
 @lru_cache(maxsize=200_000)
 def split_identifier(identifier: str) -> tuple[str, ...]:
     """`getHTTPResponse2` -> get, http, response, 2."""
-    return tuple(part.lower() for part in _PARTS.findall(identifier) if len(part) <= _LONGEST)
+    pattern = _PARTS if identifier.isascii() else _LETTERS_OR_DIGITS
+    spaced = identifier if identifier.isascii() else _spaced(identifier)
+    return tuple(part.lower() for part in pattern.findall(spaced) if len(part) <= _LONGEST)
+
+
+def _spaced(identifier: str) -> str:
+    """A space before each capital that follows a small letter, for letters that no character range of `re` tells apart."""
+    pairs = zip(identifier, identifier[1:], strict=False)
+    return identifier[:1] + "".join(f" {b}" if a.islower() and b.isupper() else b for a, b in pairs)
 
 
 @lru_cache(maxsize=200_000)
@@ -30,13 +42,21 @@ def identifier_terms(identifier: str) -> tuple[str, ...]:
 
 def identifiers(text: str) -> list[str]:
     """Identifiers and numbers of a text, in order, with repetitions."""
-    return _IDENTIFIER.findall(text)
+    return [found for found in _IDENTIFIER.findall(text) if len(found) <= _LONGEST_IDENTIFIER]
+
+
+def count_identifiers(text: str) -> Counter[str]:
+    """How often each identifier or number occurs: the one reading of a text that words and terms are counted from."""
+    counts = Counter(_IDENTIFIER.findall(text))
+    for data in [found for found in counts if len(found) > _LONGEST_IDENTIFIER]:
+        del counts[data]
+    return counts
 
 
 def count_words(text: str) -> Counter[str]:
     """How often each word occurs, identifiers split."""
     words: Counter[str] = Counter()
-    for identifier, count in Counter(identifiers(text)).items():
+    for identifier, count in count_identifiers(text).items():
         for word in split_identifier(identifier):
             words[word] += count
     return words
@@ -45,10 +65,20 @@ def count_words(text: str) -> Counter[str]:
 def count_terms(text: str) -> Counter[str]:
     """How often each term occurs: words, and whole identifiers of several words."""
     terms: Counter[str] = Counter()
-    for identifier, count in Counter(identifiers(text)).items():
+    for identifier, count in count_identifiers(text).items():
         for term in identifier_terms(identifier):
             terms[term] += count
     return terms
+
+
+def path_words(path: str) -> tuple[str, ...]:
+    """The distinct words of a file's two parent folders and of its name without the last extension, in order."""
+    *folders, name = path.split("/")
+    stem = name.rpartition(".")[0] or name
+    found = [
+        word for part in (*folders[-2:], stem) for identifier in identifiers(part) for word in split_identifier(identifier)
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=200_000)
@@ -60,3 +90,9 @@ def term_id(term: str) -> int:
 def term_ids(terms: Iterable[str]) -> list[int]:
     """Ids of terms, in order."""
     return [term_id(term) for term in terms]
+
+
+@lru_cache(maxsize=200_000)
+def identifier_term_ids(identifier: str) -> tuple[int, ...]:
+    """Ids of an identifier's terms, in the order of `identifier_terms`."""
+    return tuple(term_ids(identifier_terms(identifier)))

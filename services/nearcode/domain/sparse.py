@@ -1,0 +1,75 @@
+"""Sparse lexical vectors of documents: saturated term frequencies, weighed by nothing that other documents hold.
+
+The weight of a word (idf) belongs to the question, see retrieval: a document's vector must depend on its file version alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearcode.domain.index import Sparse
+from nearcode.domain.terms import identifier_term_ids
+
+K1 = 1.2
+"""Saturation of BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", usual range 1.2 to 2): a term
+that occurs often counts at most K1 + 1 times as much as one that occurs once. Length is not normalized (b = 0): chunks are
+about as long as each other, and a constant average length is all that a vector may know of the others."""
+
+FIELD_COUNT = 1
+"""How often a field's word (names defined, enclosing scopes, words of the path) counts on top of its occurrences in the text,
+before saturation, as in BM25F (Robertson, Zaragoza and Taylor 2004)."""
+
+
+def document_vectors(counts: Sequence[Mapping[str, int]], fields: Sequence[Sequence[str]] = ()) -> list[Sparse]:
+    """One sparse vector a text from the counts of its identifiers. `fields` are further identifiers of each text.
+
+    Indices are term ids, distinct and ascending (colliding terms add up); values are tf (K1 + 1) / (tf + K1), float32.
+    """
+    counted = [_with_fields(each, fields[at] if fields else ()) for at, each in enumerate(counts)]
+    ids = [identifier_term_ids(identifier) for identifier in chain.from_iterable(counted)]
+    per_identifier = np.fromiter(map(len, ids), np.int64, len(ids))
+    terms = np.fromiter(chain.from_iterable(ids), np.uint64, int(per_identifier.sum()))
+    tf = np.fromiter(chain.from_iterable(each.values() for each in counted), np.float64, len(ids))
+    text = np.repeat(np.arange(len(counted), dtype=np.uint64), [len(each) for each in counted])
+    keys, tf = _add_up(np.repeat(text, per_identifier) << np.uint64(32) | terms, np.repeat(tf, per_identifier))
+    ends = np.searchsorted(keys, np.arange(1, len(counted), dtype=np.uint64) << np.uint64(32))
+    values = (tf * (K1 + 1) / (tf + K1)).astype(np.float32)
+    indices = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    return [Sparse(*pair) for pair in zip(np.split(indices, ends), np.split(values, ends), strict=True)][: len(counted)]
+
+
+def document_vector(counts: Mapping[str, int], fields: Sequence[str] = ()) -> Sparse:
+    """The sparse vector of one text."""
+    return document_vectors([counts], [fields])[0]
+
+
+def file_terms(vectors: Sequence[Sparse], limit: int) -> NDArray[np.uint32]:
+    """Distinct term ids of a file's chunks, sorted. Of more than `limit`, those in the most chunks: the weight of a word that
+    is rare in its own file hardly depends on one count more or less."""
+    if not vectors:
+        return np.empty(0, np.uint32)
+    terms, chunks = np.unique(np.concatenate([vector.indices for vector in vectors]), return_counts=True)
+    if len(terms) > limit:
+        terms = np.sort(terms[np.argsort(-chunks, kind="stable")[:limit]])
+    return terms
+
+
+def _with_fields(counts: Mapping[str, int], identifiers: Sequence[str]) -> Mapping[str, int]:
+    if not identifiers:
+        return counts
+    counted = dict(counts)
+    for identifier in identifiers:
+        counted[identifier] = counted.get(identifier, 0) + FIELD_COUNT
+    return counted
+
+
+def _add_up(keys: NDArray[np.uint64], values: NDArray[np.float64]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    """Distinct keys in ascending order, with the sums of their values (whole numbers, so any order gives the same sum)."""
+    if not len(keys):
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    keys, values = keys[order], values[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    return keys[starts], np.add.reduceat(values, starts)
