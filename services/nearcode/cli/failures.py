@@ -19,15 +19,15 @@ CODES: Mapping[type[NearcodeError], int] = {
 }
 
 HINTS: Mapping[Reason, str] = {
-    Reason.MALFORMED_REQUEST: "the request could not be decoded; use the same version of client and engine",
+    Reason.MALFORMED_REQUEST: "use the same version of client and engine",
     Reason.INVALID_FIELD: "correct the value and try again",
     Reason.TOO_LARGE: "send less at once",
     Reason.UNAUTHENTICATED: "use the token that the engine keeps in its home",
     Reason.PERMISSION_DENIED: "ask the owner of this installation for the right to do this",
     Reason.REPOSITORY_NOT_FOUND: "`nearcode status` lists what is indexed; `nearcode index PATH` adds a folder",
     Reason.FILE_NOT_FOUND: "check the path; `nearcode files` lists what the index knows and why a file is not in it",
-    Reason.STALE_GENERATION: "the repository changed meanwhile; try again",
-    Reason.HOME_LOCKED: "another nearcode works in this home; stop it, or choose another folder with --home",
+    Reason.STALE_GENERATION: "the same once more",
+    Reason.HOME_LOCKED: "stop the other process, or choose another folder with --home",
     Reason.ADDRESS_IN_USE: "stop what listens there, or set another `listen` address",
     Reason.EVENTS_UNAVAILABLE: "`nearcode doctor` says what is wrong with the event broker",
     Reason.INDEX_UNAVAILABLE: "`nearcode doctor` says what is wrong with the index",

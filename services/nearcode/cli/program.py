@@ -115,24 +115,24 @@ class Program:
 
     def client(self) -> AbstractAsyncContextManager[Client]:
         """A running engine on this home, or one for the time of the command."""
-        from nearcode import app
+        from nearcode import engine
 
-        return app.client(self.settings())
+        return engine.client(self.settings())
 
     async def run(self, targets: Sequence[str], ready: Ready) -> None:
         """Runs services until SIGTERM or SIGINT."""
-        from nearcode import app
+        from nearcode import engine
 
-        await app.run(self.settings(), targets, ready)
+        await engine.run(self.settings(), targets, ready)
 
     async def doctor(self) -> Sequence[Check]:
         """Looks at every dependency."""
-        from nearcode import app
+        from nearcode import doctor
 
-        return await app.doctor(self.settings())
+        return await doctor.examine(self.settings())
 
     def dead_letters(self) -> AbstractAsyncContextManager[DeadLetters]:
         """The quarantine of this home."""
-        from nearcode import app
+        from nearcode import engine
 
-        return app.dead_letters(self.settings())
+        return engine.dead_letters(self.settings())

@@ -1,0 +1,43 @@
+# `make` lists what can be made. Needs python 3.11 to 3.13, make and git; the tests also npm.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+NUMBERED = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "needs Python 3.11 to 3.13: make setup PYTHON=python3.13")'
+
+.PHONY: help setup demo test test-full lint proto docs format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
+
+setup: $(READY) ## Install what uv.lock names into .venv
+
+$(READY): uv.lock pyproject.toml services/pyproject.toml
+	@echo "setting up .venv with $(PYTHON): about 1 GB, a minute" && $(PYTHON) -c $(NUMBERED) && $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@$(BIN)/uv sync --frozen --quiet && touch $@ && echo "ready: $(BIN)/nearcode --help"
+
+demo: setup ## Index a well-known project, or REPO=path, then search, complete and ask
+	@$(BIN)/nearcode demo $(if $(REPO),"$(REPO)")
+
+test: lint ## Lint, then every test, with the real servers
+	$(BIN)/pytest -m "not full"
+
+test-full: lint ## The same with full counts: large indexes, many kills, many deadlines
+	$(BIN)/pytest --timeout=3600
+
+lint: setup ## ruff, mypy, import rules, contracts and docs
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/buf lint proto && $(BIN)/python proto/generate.py --check && $(BIN)/python docs/generate.py --check
+
+proto: setup ## Generate services/nearcode/api from proto/
+	$(BIN)/python proto/generate.py
+
+docs: setup ## Generate docs/events.md, configuration.md and errors.md
+	$(BIN)/python docs/generate.py
+
+format: setup ## Format the code and sort its imports
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+clean: ## Remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
