@@ -3,6 +3,7 @@
 Each helper is a context manager that yields a running `Server`. A component that is missing fails the test with what to do.
 """
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -15,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,7 @@ def nats_server(folder: Path, *, port: int = 0, sync_always: bool = True) -> Ite
 
 
 @contextmanager
-def qdrant_server(folder: Path) -> Iterator[Server]:
+def qdrant_server(folder: Path, *, api_key: str = "") -> Iterator[Server]:
     """Qdrant with its REST port `http` and its gRPC port `grpc`."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = {"http": free_port(), "grpc": free_port()}
@@ -140,6 +141,8 @@ def qdrant_server(folder: Path) -> Iterator[Server]:
         "QDRANT__STORAGE__STORAGE_PATH": str(folder / "storage"),
         "QDRANT__STORAGE__SNAPSHOTS_PATH": str(folder / "snapshots"),
     }
+    if api_key:
+        environment["QDRANT__SERVICE__API_KEY"] = api_key
     ready = f"http://127.0.0.1:{ports['http']}/readyz"
     yield from _running(Server([str(qdrant_binary())], ports, ready, folder / "qdrant.log", environment))
 
@@ -209,3 +212,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, failure: Callable[
         if time.monotonic() > deadline:
             raise AssertionError(failure())
         time.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float, failure: str) -> None:
+    """Polls until the condition holds, and fails with a message at the deadline, without holding the event loop."""
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, failure
+        await asyncio.sleep(0.02)

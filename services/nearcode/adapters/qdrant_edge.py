@@ -72,11 +72,10 @@ class EdgeChunkIndex:
         await self._call("count")
 
     async def close(self) -> None:
-        """Ends the child in good order."""
+        """Ends the child in good order, and this object with it."""
         if self._resting:
             self._resting.cancel()
-        async with self._turn:
-            await self._worker.close()
+        await self._worker.close()
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """See `ChunkIndex`. A kill of any process after it returned loses nothing; a power cut may lose the last seconds."""
@@ -116,6 +115,11 @@ class EdgeChunkIndex:
             if following is None:
                 return
 
+    async def vacuum(self) -> bool:
+        """Clears deleted points away, if they are a fifth of a segment; says whether it did. Happens by itself when nobody
+        writes for a while. Nobody is answered meanwhile."""
+        return bool(await self._call("vacuum"))
+
     async def healthy(self) -> bool:
         """See `ChunkIndex`: whether the child answers within two seconds."""
         try:
@@ -137,7 +141,7 @@ class EdgeChunkIndex:
             await asyncio.sleep(FLUSH_AFTER)
             await self._call("flush")
             await asyncio.sleep(VACUUM_AFTER)
-            await self._call("vacuum")
+            await self.vacuum()
         except NearcodeError as error:
             _log.warning("upkeep of %s: %s", self._folder, error)
 
@@ -153,7 +157,7 @@ class EdgeChunkIndex:
         except TimeoutError as error:
             raise self._unavailable("did not answer in time") from error
         except WorkerDied as error:
-            raise self._unavailable("ended twice while it answered") from error
+            raise self._unavailable("does not answer", str(error)) from error
         except WorkerFailed as error:
             raise self._failure(str(error)) from error
 
@@ -162,7 +166,7 @@ class EdgeChunkIndex:
         try:
             return await self._worker.call(request, self._kill_after)
         except WorkerDied as error:
-            _log.warning("%s; starting it again", error)
+            _log.warning("%s", error)
             return await self._worker.call(request, self._kill_after)
 
     def _done(self, task: "asyncio.Task[Any]") -> None:
