@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from nearcode.cli.main import main
-from nearcode.cli.program import Check, DeadLetters, Program, Ready
+from nearcode.cli.program import Check, Client, DeadLetters, Program, Ready
 from nearcode.domain.assistant import Found, Part, Report, Sources
 from nearcode.domain.budget import StageReport
 from nearcode.domain.completion import Message
@@ -214,7 +214,7 @@ class FakeProgram(Program):
         return self.folder / "logs"
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[FakeClient]:
+    async def client(self) -> AsyncIterator[Client]:
         try:
             yield FakeClient(self.assistant, self.repositories)
         finally:
