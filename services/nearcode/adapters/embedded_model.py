@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,14 +59,14 @@ class EmbeddedModel:
             return False
         return self._client is None or self.pid is None or await self._client.healthy()
 
-    async def complete(self, request: TextRequest) -> AsyncIterator[str | Finish]:
+    async def complete(self, request: TextRequest) -> AsyncGenerator[str | Finish, None]:
         """Streams the continuation of a prompt."""
         client = await self._running()
         async with aclosing(client.complete(request)) as parts:
             async for part in parts:
                 yield part
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[str | Finish]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[str | Finish, None]:
         """Streams the answer to a conversation."""
         client = await self._running()
         async with aclosing(client.chat(request)) as parts:

@@ -6,7 +6,7 @@ middle of a stream. Prompts and the server's words about them are never logged o
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,7 @@ class OpenAIModel:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._session: aiohttp.ClientSession | None = None
         self._server: _Server | None = None
+        self._asking: asyncio.Task[_Server] | None = None
 
     async def served(self) -> ServedModel:
         """The model that will answer; asked once, and again after an error."""
@@ -58,7 +59,7 @@ class OpenAIModel:
             return False
         return True
 
-    async def complete(self, request: TextRequest) -> AsyncIterator[str | Finish]:
+    async def complete(self, request: TextRequest) -> AsyncGenerator[str | Finish, None]:
         """Streams the continuation of a prompt."""
         server = await self._discover()
         body: dict[str, Any] = {"prompt": request.prompt}
@@ -70,7 +71,7 @@ class OpenAIModel:
             async for part in parts:
                 yield part
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[str | Finish]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[str | Finish, None]:
         """Streams the answer to a conversation."""
         server = await self._discover()
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
@@ -81,25 +82,38 @@ class OpenAIModel:
 
     async def close(self) -> None:
         """Ends all connections."""
+        if self._asking:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
         if self._session:
             await self._session.close()
             self._session = None
 
-    async def _stream(self, path: str, server: _Server, body: Mapping[str, Any]) -> AsyncIterator[str | Finish]:
+    async def _stream(self, path: str, server: _Server, body: Mapping[str, Any]) -> AsyncGenerator[str | Finish, None]:
         body = {**body, "model": server.model.name, "stream": True, "stream_options": {"include_usage": True}}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
-        async with self._answer("POST", path, timeout, json=body) as response:
-            async with aclosing(read_parts(response.content)) as parts:
-                async for part in parts:
-                    yield part
+        async with (
+            self._answer("POST", path, timeout, json=body) as response,
+            aclosing(read_parts(response.content)) as parts,
+        ):
+            async for part in parts:
+                yield part
 
     async def _discover(self) -> _Server:
-        if self._server is None:
-            timeout = aiohttp.ClientTimeout(total=_DISCOVERY_SECONDS)
-            async with self._answer("GET", "/v1/models", timeout) as response:
-                listed = _listed(await response.read())
-            entry = self._chosen(listed)
-            self._server = _Server(_served(entry), await self._kind(str(entry.get("owned_by", ""))))
+        """Asked once for all who wait; goes on when one of them gives up, so that short deadlines do not keep us ignorant."""
+        if self._server:
+            return self._server
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._list())
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may wait any more
+        return await asyncio.shield(self._asking)
+
+    async def _list(self) -> _Server:
+        timeout = aiohttp.ClientTimeout(total=_DISCOVERY_SECONDS)
+        async with self._answer("GET", "/v1/models", timeout) as response:
+            listed = _listed(await response.read())
+        entry = self._chosen(listed)
+        self._server = _Server(_served(entry), await self._kind(str(entry.get("owned_by", ""))))
         return self._server
 
     def _chosen(self, listed: list[dict[str, Any]]) -> dict[str, Any]:

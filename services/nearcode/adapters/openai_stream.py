@@ -1,14 +1,14 @@
 """Server-sent events of the OpenAI API, as vLLM, Ollama and llama.cpp write them."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any
 
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.language_model import Finish
 
 
-async def read_parts(lines: AsyncIterable[bytes]) -> AsyncIterator[str | Finish]:
+async def read_parts(lines: AsyncIterable[bytes]) -> AsyncGenerator[str | Finish, None]:
     """Text as it comes, then one Finish. Raises Unavailable when the stream ends before its answer does."""
     finish: Finish | None = None
     async for line in lines:
@@ -69,7 +69,9 @@ def _counted(finish: Finish, event: Mapping[str, Any]) -> Finish:
     cached = timings.get("cache_n", details.get("cached_tokens") or 0)
     return Finish(
         finish.reason,
-        prompt_tokens=usage.get("prompt_tokens") or timings.get("prompt_n", 0) + timings.get("cache_n", 0) or finish.prompt_tokens,
+        prompt_tokens=usage.get("prompt_tokens")
+        or timings.get("prompt_n", 0) + timings.get("cache_n", 0)
+        or finish.prompt_tokens,
         completion_tokens=usage.get("completion_tokens") or timings.get("predicted_n", 0) or finish.completion_tokens,
         cached_tokens=cached or finish.cached_tokens,
     )

@@ -1,6 +1,6 @@
 """The port to a language model: prompts in, streamed text out. Generation builds the prompts, adapters speak to servers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,9 +62,9 @@ class LanguageModel(Protocol):
 
     async def served(self) -> ServedModel: ...
 
-    def complete(self, request: TextRequest) -> AsyncIterator[str | Finish]: ...
+    def complete(self, request: TextRequest) -> AsyncGenerator[str | Finish, None]: ...
 
-    def chat(self, request: ChatRequest) -> AsyncIterator[str | Finish]: ...
+    def chat(self, request: ChatRequest) -> AsyncGenerator[str | Finish, None]: ...
 
     async def healthy(self) -> bool:
         """Whether a model answers now, or could at once."""

@@ -3,20 +3,20 @@
 from pathlib import PurePosixPath
 
 _HASH = ("#", "")
-_SLASHES = ("//", "")
-_BY_SUFFIX: dict[str, tuple[str, str]] = {
-    **dict.fromkeys("py pyi pyx rb sh bash zsh yaml yml toml r pl pm ex exs jl nix tf cmake mk ps1 cfg conf".split(), _HASH),
-    **dict.fromkeys(
-        "js jsx mjs cjs ts tsx mts cts java go rs c h cc cpp cxx hpp hh cs php swift kt kts scala dart m mm proto zig groovy "
-        "gradle v sv".split(),
-        _SLASHES,
+_STYLES = (
+    (_HASH, "py pyi pyx rb sh bash zsh yaml yml toml r pl pm ex exs jl nix tf cmake mk ps1 cfg conf"),
+    (
+        ("//", ""),
+        "js jsx mjs cjs ts tsx mts cts java go rs c h cc cpp cxx hpp hh cs php swift kt kts scala dart m mm proto zig",
     ),
-    **dict.fromkeys("sql lua hs elm ada adb ads vhd vhdl".split(), ("--", "")),
-    **dict.fromkeys("css scss less".split(), ("/*", " */")),
-    **dict.fromkeys("html htm xml svg vue svelte md".split(), ("<!--", " -->")),
-    **dict.fromkeys("clj cljs lisp el scm asm".split(), (";;", "")),
-    **dict.fromkeys("tex erl hrl".split(), ("%", "")),
-}
+    (("//", ""), "groovy gradle v sv"),
+    (("--", ""), "sql lua hs elm ada adb ads vhd vhdl"),
+    (("/*", " */"), "css scss less"),
+    (("<!--", " -->"), "html htm xml svg vue svelte md"),
+    ((";;", ""), "clj cljs lisp el scm asm"),
+    (("%", ""), "tex erl hrl"),
+)
+_BY_SUFFIX = {suffix: style for style, suffixes in _STYLES for suffix in suffixes.split()}
 
 
 def comment(path: str, text: str) -> str:

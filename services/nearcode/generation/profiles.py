@@ -41,7 +41,7 @@ class Profile:
 
 
 @cache
-def shipped() -> tuple[Profile, ...]:
+def load_profiles() -> tuple[Profile, ...]:
     """The profiles of `profiles.toml`, in the order they are tried."""
     text = resources.files(__package__).joinpath("profiles.toml").read_text(encoding="utf-8")
     return tuple(
@@ -52,7 +52,7 @@ def shipped() -> tuple[Profile, ...]:
 
 def choose(model: str, forced: str = "", profiles: Sequence[Profile] | None = None) -> Profile:
     """The profile of a served model by its id, or the one named `forced`. Raises InvalidRequest for an unknown name."""
-    known = shipped() if profiles is None else profiles
+    known = load_profiles() if profiles is None else profiles
     if forced:
         for profile in known:
             if profile.name == forced:

@@ -23,8 +23,12 @@ _LINES_LONGEST = 24
 
 @dataclass(frozen=True, slots=True)
 class StopRules:
-    """Rules for one completion. `indent` is the width of the block that the cursor stands in, `opened` says that the cursor's
-    line opens a block below it, `blank` that there is nothing before it; `rest` is what follows the cursor on its line, `below` the next line with content."""
+    """Rules for one completion.
+
+    `indent` is the width of the block that the cursor stands in, `opened` says that the cursor's line opens a block below
+    it, `blank` that there is nothing before the cursor on its line; `rest` is what follows it there, `below` the next line
+    with content, `typed` the white space that the prompt left out. With `prose` nothing is cut but at `tokens`.
+    """
 
     tokens: tuple[str, ...] = ()
     single_line: bool = False
@@ -34,6 +38,7 @@ class StopRules:
     rest: str = ""
     below: str = ""
     typed: str = ""
+    prose: bool = False
 
     @staticmethod
     def at(cursor: CodeCursor, tokens: tuple[str, ...], typed: str = "") -> "StopRules":
@@ -89,6 +94,8 @@ class StopStream:
 def settle(rules: StopRules, text: str, final: bool) -> tuple[str, bool]:
     """What of `text` may be shown, and whether that is all whatever follows."""
     text, ended = _until_token(text, rules.tokens, final)
+    if rules.prose:
+        return text, ended
     text, looped = _until_loop(text)
     healed = _without_typed(text, rules.typed, final or ended or looped)
     if healed is None:
