@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,7 +103,7 @@ class FakeAssistant:
     workspaces: list[Workspace] = field(default_factory=list)
     seconds: float = 0.0
 
-    async def _stream(self) -> AsyncIterator[Part]:
+    async def _stream(self) -> AsyncGenerator[Part, None]:
         if self.failure:
             raise self.failure
         yield Sources(self.snippets)
@@ -113,7 +113,7 @@ class FakeAssistant:
 
     def complete(
         self, user: str, workspace: Workspace, cursor: CodeCursor, max_tokens: int, limit: int, seconds: float
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         self.asked.append(cursor)
         self.workspaces.append(workspace)
         self.seconds = seconds
@@ -121,7 +121,7 @@ class FakeAssistant:
 
     def chat(
         self, user: str, workspaces: Sequence[Workspace], messages: Sequence[Message], limit: int, seconds: float
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         self.asked.append(messages[-1].content)
         self.workspaces += workspaces
         return self._stream()

@@ -1,6 +1,7 @@
 """`complete` and `ask`: answers written by a language model, with the code they are made from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import click
@@ -30,18 +31,19 @@ class Answer:
     report: Report = field(default_factory=lambda: Report(id="", plan="empty"))
 
 
-async def collect(parts: AsyncIterator[Part], echo: bool) -> Answer:
+async def collect(parts: AsyncGenerator[Part, None], echo: bool) -> Answer:
     """Reads a stream to its end; `echo` prints text as it comes."""
     answer = Answer()
-    async for part in parts:
-        if isinstance(part, Sources):
-            answer.snippets = part.snippets
-        elif isinstance(part, Report):
-            answer.report = part
-        else:
-            answer.text += part
-            if echo:
-                click.echo(output.printable(part), nl=False)
+    async with aclosing(parts):
+        async for part in parts:
+            if isinstance(part, Sources):
+                answer.snippets = part.snippets
+            elif isinstance(part, Report):
+                answer.report = part
+            else:
+                answer.text += part
+                if echo:
+                    click.echo(output.printable(part), nl=False)
     if echo and answer.text and not answer.text.endswith("\n"):
         click.echo()
     return answer
