@@ -22,13 +22,19 @@ def listen(server: grpc.aio.Server, place: str, held: ExitStack) -> str:
     """
     if place.startswith("unix:"):
         return _listen_on_socket(server, Path(place.removeprefix("unix:")).absolute(), held)
-    host, _, port = place.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise InvalidRequest(f"{place!r} is neither host:port nor unix:PATH", Reason.INVALID_SETTING)
+    host, port = host_and_port(place)
     try:
-        return f"{host}:{server.add_insecure_port(place)}"
+        return f"{place.rpartition(':')[0]}:{server.add_insecure_port(place)}"
     except RuntimeError as error:
-        raise refusal(host.strip("[]"), int(port)) from error
+        raise refusal(host, port) from error
+
+
+def host_and_port(place: str) -> tuple[str, int]:
+    """`host:port` or `[IPv6]:port` in parts. Raises InvalidRequest."""
+    host, _, port = place.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise InvalidRequest(f"{place!r} is no host:port to listen on", Reason.INVALID_SETTING)
+    return host.strip("[]"), int(port)
 
 
 def refusal(host: str, port: int) -> NearcodeError:

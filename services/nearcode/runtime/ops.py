@@ -1,6 +1,5 @@
 """The door for operators, over HTTP: /metrics, /livez, /readyz and /config."""
 
-import errno
 import ipaddress
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -10,9 +9,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.runtime.health import Health
-from nearcode.runtime.listening import taken
+from nearcode.runtime.listening import host_and_port, refusal
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,13 +31,14 @@ class OpsServer:
         hosts: frozenset[str] = frozenset(),
     ) -> None:
         self.address = ""
-        self._host, _, self._port = listen.rpartition(":")
+        self._listen = listen
         self._registry, self._health, self._config = registry, health, config
-        self._hosts = hosts | {self._host.strip("[]"), "localhost"}
+        self._hosts = hosts | {"localhost", listen.rpartition(":")[0]}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listens and answers. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest (INVALID_SETTING)."""
+        host, port = host_and_port(self._listen)
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
@@ -48,13 +47,11 @@ class OpsServer:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host.strip("[]"), int(self._port)).start()
-        except (OSError, ValueError) as error:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
             await runner.cleanup()
-            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-                raise taken(f"{self._host}:{self._port}") from error
-            raise InvalidRequest(f"cannot listen on {self._host}:{self._port}: {error}", Reason.INVALID_SETTING) from error
-        self.address = f"{self._host}:{runner.addresses[0][1]}"
+            raise refusal(host, port) from error
+        self.address = f"{self._listen.rpartition(':')[0]}:{runner.addresses[0][1]}"
         self._runner = runner
 
     async def stop(self) -> None:

@@ -25,7 +25,7 @@ from nearcode.domain.errors import (
 DOMAIN = "nearcode.dev"
 DETAILS = "grpc-status-details-bin"
 LONGEST_MESSAGE = 1000
-"""Characters. Clients refuse more than 8 KB of metadata, and a message travels in it twice."""
+"""Bytes. Clients refuse more than 8 KB of metadata, and a message travels in it up to three times, escaped."""
 
 _CODES: dict[type[NearcodeError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -61,14 +61,14 @@ def grpc_code(status: status_pb2.Status) -> grpc.StatusCode:
 
 def status_of(error: NearcodeError) -> status_pb2.Status:
     """An expected failure as google.rpc.Status."""
-    message = error.message[:LONGEST_MESSAGE]
+    message = _sendable(error.message)
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
     if isinstance(error, Unavailable):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(error.retry_after * 1e9))
         details.append(retry)
     if isinstance(error, InvalidRequest) and error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=_sendable(error.field), description=message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     status = status_pb2.Status(code=code_of(error).value[0], message=message)
     for detail in details:
@@ -76,6 +76,11 @@ def status_of(error: NearcodeError) -> status_pb2.Status:
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def _sendable(text: str) -> str:
+    """Cut to length, and without the surrogates that stand for odd bytes in file names."""
+    return text.encode("utf-8", "replace")[:LONGEST_MESSAGE].decode("utf-8", "ignore")
 
 
 def internal(trace_id: str) -> status_pb2.Status:
