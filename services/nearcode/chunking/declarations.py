@@ -20,7 +20,7 @@ def declared_names(language: Language, source: bytes) -> list[Span]:
 
 @lru_cache(maxsize=1)
 def _patterns() -> dict[str, re.Pattern[bytes]]:
-    text = resources.files("nearcode.chunking.languages").joinpath("declarations.toml").read_text(encoding="utf-8")
+    text = resources.files("nearcode.chunking").joinpath("languages", "declarations.toml").read_text(encoding="utf-8")
     return {
         name: re.compile(pattern.encode(), re.MULTILINE)
         for entry in tomllib.loads(text)["declarations"]

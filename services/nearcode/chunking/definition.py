@@ -35,8 +35,12 @@ class Definition:
     children: list["Definition"] = field(default_factory=list)
 
     def is_class(self) -> bool:
-        """Whether functions in it are methods."""
+        """Whether its own chunk is an outline of its members."""
         return self.kind in ("class", "extension")
+
+    def holds_methods(self) -> bool:
+        """Whether functions in it are methods: of a class, or of a nameless part of one (Ruby's `class << self`)."""
+        return self.is_class() or (self.kind == "namespace" and self.member and not self.names)
 
     def scope_name(self) -> Span | None:
         """What encloses its members is called this."""

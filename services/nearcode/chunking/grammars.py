@@ -15,6 +15,7 @@ from tree_sitter import Language, Parser, Query
 class Grammar:
     """A parser with its two queries; `languages/README.md` says what their captures mean."""
 
+    name: str
     parser: Parser
     definitions: Query
     names: Query
@@ -26,7 +27,7 @@ def grammar(name: str) -> Grammar:
     data = _data(name)
     loader = getattr(importlib.import_module(data["module"]), data.get("function", "language"))
     language = Language(loader())
-    return Grammar(Parser(language), Query(language, data["definitions"]), Query(language, data["names"]))
+    return Grammar(name, Parser(language), Query(language, data["definitions"]), Query(language, data["names"]))
 
 
 def grammar_for(name: str, source: bytes) -> Grammar:
@@ -43,7 +44,7 @@ def _instead(name: str) -> tuple[str, re.Pattern[bytes]] | None:
 
 @lru_cache(maxsize=32)
 def _data(name: str) -> dict[str, Any]:
-    text = resources.files("nearcode.chunking.languages").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = resources.files("nearcode.chunking").joinpath("languages", f"{name}.toml").read_text(encoding="utf-8")
     own = tomllib.loads(text)
     parent = _data(own["like"]) if "like" in own else {}
     queries = {key: parent.get(key, "") + own.get(key, "") for key in ("definitions", "names")}

@@ -17,6 +17,7 @@ _FEW_COMMENTS = 5
 _DECORATORS = 5
 """Lines. Longer decorators are left out of a class's outline."""
 
+_COMMENTS = (b"//", b"/*", b"#")
 _BRACKETS = b" \t\r\n{}()[];,"
 
 
@@ -117,8 +118,10 @@ def _trivial(run: Run, heads: set[int], structure: Structure) -> bool:
         if structure.comments[line]:
             comments += 1
         elif line not in heads:
-            text = structure.lines.text(line).strip(_BRACKETS)
-            if text and text != b"end":
+            text = structure.lines.text(line)
+            rest = text.strip(_BRACKETS)
+            closes = rest == b"end" or (rest.startswith(_COMMENTS) and text.lstrip()[:1] in b"})]")
+            if rest and not closes:
                 return False
     return comments <= _FEW_COMMENTS
 

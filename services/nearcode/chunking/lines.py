@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 Run = tuple[int, int]
@@ -11,6 +12,7 @@ MOST_BYTES = 16_384
 """Bytes of one chunk at most: what the longest-reading embedding models take in (about 4,000 tokens)."""
 
 _NEWLINE = re.compile(rb"\n")
+_COMMENT = re.compile(rb"\s*(?://|/?\*|#|--|;;|@|\{-|\(\*|///)")
 _CLOSER = re.compile(rb"\s*(?:[)\]}>;,]|end\b|else\b|elif\b|except\b|catch\b|finally\b)")
 
 
@@ -69,7 +71,7 @@ def split(lines: Lines, run: Run, limit: int) -> list[Run]:
     while first <= last:
         left = last - first + 1
         room = min(limit, bisect_right(lines.starts, lines.starts[first] + MOST_BYTES) - 1 - first)
-        if left <= room:
+        if left <= max(1, room):
             parts.append((first, last))
             break
         target = -(-left // -(-left // limit))
@@ -93,14 +95,35 @@ def _cut(lines: Lines, first: int, longest: int) -> int:
     return best
 
 
-def windows(lines: Lines, length: int, overlap: int) -> list[Run]:
-    """Runs of `length` lines that overlap by `overlap`, and by fewer bytes than MOST_BYTES each."""
+def windows(lines: Lines, length: int, overlap: int, heads: Sequence[int] = ()) -> list[Run]:
+    """Runs of at most `length` lines and MOST_BYTES. A run rather ends early, where one of `heads` begins (sorted lines
+    with definitions); if none is near, the next one repeats its last `overlap` lines."""
     runs: list[Run] = []
     first, total = 0, lines.count()
     while first < total:
         room = max(1, bisect_right(lines.starts, lines.starts[first] + MOST_BYTES) - 1 - first)
-        after = min(total, first + min(length, room))
+        after = following = min(total, first + min(length, room))
+        if after < total:
+            head = _head_before(lines, heads, first + (after - first) // 2, after)
+            following = after = head or after
+            if not head and after - first == length:
+                following = after - overlap
         if trimmed := lines.trim((first, after - 1)):
             runs.append(trimmed)
-        first = after - overlap if after < total and after - first == length else after
+        first = following
     return runs
+
+
+def _head_before(lines: Lines, heads: Sequence[int], after: int, last: int) -> int | None:
+    """The line in after+1..last where the least indented definition begins, with the comments directly above it."""
+    found = heads[bisect_right(heads, after) : bisect_right(heads, last)]
+    if not found:
+        return None
+    line = min(found, key=lambda head: (_indentation(lines.text(head)), -head))
+    while line - 1 > after and _COMMENT.match(lines.text(line - 1)):
+        line -= 1
+    return line
+
+
+def _indentation(text: bytes) -> int:
+    return len(text) - len(text.lstrip())

@@ -16,11 +16,12 @@ def outline(path: str, source: bytes) -> FileOutline:
     easy = unparsed(path, source)
     if easy is not None or language is None:
         return easy or FileOutline()
+    grammar = grammar_for(language.grammar, source)
     try:
-        found = structure(grammar_for(language.grammar, source), source)
+        found = structure(grammar, source)
     except TooComplex as reason:
         return cut_by_lines(path, source, str(reason))
-    result = FileOutline(language=language.name, state=repositories.FILE_STATE_INDEXED)
+    result = FileOutline(language=grammar.name, state=repositories.FILE_STATE_INDEXED)
     result.imports.extend(flat(distinct(found.imports, source)))
     for piece in lay_out(found):
         add_chunk(result, piece, found)

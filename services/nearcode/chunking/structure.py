@@ -1,5 +1,6 @@
 """What a grammar's queries find in a source: its definitions as a tree, comment lines, names, imports."""
 
+import re
 from collections.abc import Iterable
 from itertools import accumulate
 
@@ -22,6 +23,7 @@ _KINDS = ("class", "extension", "function", "namespace")
 _COMMENT, _LEAD = 1, 2
 
 
+_HEAD_END = re.compile(rb"(?:\s|=>|[{=\\])+\Z")
 _STEPS = {byte: 1 if byte in b"([{" else -1 for byte in b"()[]{}"}
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
@@ -114,7 +116,7 @@ def _locate(definition: Definition, lines: Lines, docstrings: dict[int, int]) ->
         definition.docstring = (body, docstrings[body])
     definition.head_first = lines.at(definition.start)
     head_end = body if body is not None else lines.starts[definition.head_first + 1]
-    head = source[definition.start : min(head_end, definition.end)].rstrip(b" \t\r\n{=>\\")
+    head = _HEAD_END.sub(b"", source[definition.start : min(head_end, definition.end)])
     definition.signature = (definition.start, definition.start + len(head))
     definition.head_last = lines.at(max(definition.start, definition.signature[1] - 1))
 
@@ -132,7 +134,7 @@ def _nest(found: list[Definition]) -> tuple[list[Definition], list[Span]]:
             swallowed.extend(definition.names)
             continue
         definition.depth = parent.depth + 1 if parent else 0
-        definition.member = definition.scope is not None or (parent is not None and parent.is_class())
+        definition.member = definition.scope is not None or (parent is not None and parent.holds_methods())
         (parent.children if parent else roots).append(definition)
         stack.append(definition)
     return roots, swallowed

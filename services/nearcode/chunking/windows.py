@@ -41,8 +41,10 @@ def by_lines(language: Language, source: bytes, reason: str = "") -> FileOutline
     """The outline of a file as overlapping windows; `reason` says why it was not cut along its definitions."""
     result = FileOutline(language=language.name, state=repositories.FILE_STATE_INDEXED, reason=reason)
     lines = Lines(source)
-    found = Structure(lines, [], bytearray(), declared_names(language, source), [], [])
-    for run in windows(lines, WINDOW_LINES, WINDOW_OVERLAP):
+    names = declared_names(language, source)
+    found = Structure(lines, [], bytearray(), names, [], [])
+    heads = [lines.at(start) for start, _ in names]
+    for run in windows(lines, WINDOW_LINES, WINDOW_OVERLAP, heads):
         add_chunk(result, Piece("lines", run, ()), found)
     return result
 
