@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nearcode.app import read_secret
 from nearcode.domain.errors import NearcodeError
+from nearcode.domain.language_model import ServedModel
 from nearcode.engine import client
 from nearcode.settings import Settings
 
@@ -110,12 +111,12 @@ async def _language_model(settings: Settings) -> Check:
 
 
 async def _served(
-    found: str, served: Callable[[], Awaitable[object]], close: Callable[[], Awaitable[None]], advice: str
+    found: str, served: Callable[[], Awaitable[ServedModel]], close: Callable[[], Awaitable[None]], advice: str
 ) -> Check:
     try:
         async with asyncio.timeout(_SECONDS):
             model = await served()
-        return Check("language model", found, str(getattr(model, "id", model)), True, advice)
+        return Check("language model", found, model.name, True, advice)
     except (NearcodeError, TimeoutError) as error:
         return Check("language model", found, "", False, str(error) or "no answer")
     finally:

@@ -61,19 +61,13 @@ async def connect(url: str, name: str) -> Client:
     async def say(error: Exception) -> None:
         log.warning("event broker", error=str(error))
 
+    # The client library would go on trying for ever, also the first time.
+    trying = nats.connect(url, name=name, error_cb=say, max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=5)
     try:
-        return await nats.connect(
-            url,
-            name=name,
-            error_cb=say,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2,
-            connect_timeout=5,
-            pending_size=2**24,
-        )
-    except (NatsError, OSError) as error:
-        safe = url.rpartition("@")[2]
-        raise Unavailable(f"no event broker answers at {safe}: {error}", Reason.EVENTS_UNAVAILABLE) from error
+        return await asyncio.wait_for(trying, _TIMEOUT)
+    except (NatsError, OSError, TimeoutError) as error:
+        place = url.rpartition("@")[2].removeprefix("nats://")
+        raise Unavailable(f"no event broker answers at {place}", Reason.EVENTS_UNAVAILABLE) from error
 
 
 class JetStreamBus:
@@ -178,6 +172,7 @@ class JetStreamBus:
         slots = asyncio.Semaphore(concurrency)
         while not self._closing.is_set():
             try:
+                await self._connected()
                 with nats_errors():
                     consumer = await self._consumer(name, concurrency)
                     await self._fetch(consumer, reactor, slots)
@@ -185,6 +180,11 @@ class JetStreamBus:
                 log.warning("the event broker is away", subject=name, error=str(error))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), 0.5)
+
+    async def _connected(self) -> None:
+        """Waits until the broker is there: a question sent to nobody would wait for its time-out instead."""
+        while not self._client.is_connected and not self._closing.is_set():
+            await asyncio.sleep(0.05)
 
     async def _consumer(self, name: str, concurrency: int) -> JetStreamContext.PullSubscription:
         config = ConsumerConfig(
@@ -326,7 +326,9 @@ class DeadLetters:
         """Oldest first."""
         with nats_errors():
             state = (await self._stream.stream_info("quarantine")).state
-        return [letter for sequence in range(state.first_seq, state.last_seq + 1) if (letter := await self._get(sequence))]
+        return [
+            letter for sequence in range(max(1, state.first_seq), state.last_seq + 1) if (letter := await self._get(sequence))
+        ]
 
     async def replay(self, ids: Sequence[str] | None = None) -> int:
         """Sends the letters (None: all) to their subjects again and forgets them. Returns how many."""

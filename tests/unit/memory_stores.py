@@ -1,0 +1,127 @@
+"""Stores and a bus in memory, for tests of ingestion."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.message import Message
+from nearcode.domain.artifact import Snapshot
+from nearcode.domain.errors import Conflict, NotFound
+from nearcode.domain.manifest import Manifest, Versioned
+from nearcode.domain.repository import Blob, FileStatus, FileVersion, blob_id
+
+
+class MemoryManifests:
+    def __init__(self) -> None:
+        self.kept: dict[str, Versioned] = {}
+
+    async def get(self, repository: str) -> Versioned | None:
+        return self.kept.get(repository)
+
+    async def create(self, manifest: Manifest) -> None:
+        if manifest.repository in self.kept:
+            raise Conflict("there is one")
+        self.kept[manifest.repository] = Versioned(manifest, 1)
+
+    async def update(self, manifest: Manifest, version: int) -> int:
+        if self.kept[manifest.repository].version != version:
+            raise Conflict("changed")
+        self.kept[manifest.repository] = Versioned(manifest, version + 1)
+        return version + 1
+
+    async def delete(self, repository: str) -> None:
+        self.kept.pop(repository, None)
+
+    async def all(self) -> list[Manifest]:
+        return [found.manifest for found in self.kept.values()]
+
+
+class MemoryArtifacts:
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, name: str, data: bytes) -> None:
+        self.kept[name] = data
+
+    async def get(self, name: str) -> bytes:
+        if name not in self.kept:
+            raise NotFound(name)
+        return self.kept[name]
+
+    async def exists(self, name: str) -> bool:
+        return name in self.kept
+
+    async def delete(self, name: str) -> None:
+        self.kept.pop(name, None)
+
+
+class MemoryBuilds:
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[str, bytes]] = {}
+
+    async def put(self, build: str, batch: str, outcome: bytes) -> None:
+        self.kept.setdefault(build, {})[batch] = outcome
+
+    async def batches(self, build: str) -> set[str]:
+        return set(self.kept.get(build, {}))
+
+    async def outcomes(self, build: str) -> list[bytes]:
+        return [outcome for _, outcome in sorted(self.kept.get(build, {}).items())]
+
+    async def forget(self, build: str) -> None:
+        self.kept.pop(build, None)
+
+
+class MemoryBus:
+    """Keeps what is published; the test decides what is delivered, and how often."""
+
+    def __init__(self) -> None:
+        self.published: list[Message] = []
+        self.ids: set[str] = set()
+
+    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
+        if message_id not in self.ids:
+            self.ids.add(message_id)
+            self.published.append(event)
+
+    async def react(
+        self,
+        event: type[Any],
+        handler: Callable[[Any], Awaitable[None]],
+        on_dead: Callable[[Any, str], Awaitable[None]] | None = None,
+        concurrency: int = 2,
+    ) -> None:
+        raise AssertionError("not in these tests")
+
+    async def follow(self, event: type[Any], handler: Callable[[Any], Awaitable[None]]) -> None:
+        raise AssertionError("not in these tests")
+
+    def take(self, event: type[Message]) -> list[Any]:
+        """Everything published of one kind since the last time."""
+        taken = [message for message in self.published if isinstance(message, event)]
+        self.published = [message for message in self.published if not isinstance(message, event)]
+        return taken
+
+
+class MemorySource:
+    """A repository whose files are a dictionary; commits that were looked at stay."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.others: tuple[FileStatus, ...] = ()
+        self.commits: dict[str, Snapshot] = {}
+
+    def commit(self, **files: bytes) -> str:
+        """Replaces the files; names of arguments are paths with `_py` for `.py`."""
+        self.files = {name.replace("_py", ".py"): data for name, data in files.items()}
+        return self.snapshot().commit
+
+    def snapshot(self, commit: str = "") -> Snapshot:
+        if commit:
+            return self.commits[commit]
+        versions = tuple(FileVersion(path, blob_id(data), len(data)) for path, data in sorted(self.files.items()))
+        name = blob_id("".join(file.path + file.blob for file in versions).encode())
+        self.commits[name] = Snapshot(name, versions, self.others)
+        return self.commits[name]
+
+    def read(self, files: list[FileVersion]) -> list[Blob]:
+        return [Blob(file, self.files.get(file.path)) for file in files]
