@@ -1,6 +1,7 @@
 """Calls between services: deadlines, cancellation, sizes, who may call and what is told of failures."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -9,7 +10,7 @@ import pytest
 from nearcode.api.generation.v1 import generation_pb2
 from nearcode.api.retrieval.v1 import retrieval_pb2
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unauthenticated, Unavailable
-from nearcode.runtime.channel import Client, connect
+from nearcode.runtime.channel import READS, Client, connect
 from nearcode.runtime.handler import snake_case
 
 from tests.integration.rpc_world import RETRIEVAL, eventually, failure, world
@@ -183,6 +184,20 @@ async def test_calls_on_a_channel_that_is_closed_are_unavailable_and_not_cancell
         await eventually(lambda: here.finder.running == 1)
         await here.channel.close()
         assert isinstance(await asking, Unavailable)
+        await eventually(lambda: here.finder.running == 0)
+
+
+async def test_a_call_too_many_is_told_to_come_back_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearcode.runtime.server.MAX_CALLS", 2)
+    async with world() as here:
+        asking = [asyncio.create_task(here.ask("wait")) for _ in range(2)]
+        await eventually(lambda: here.finder.running == 2)
+        error = await failure(here.ask())
+        assert isinstance(error, Unavailable) and error.reason is Reason.OVERLOADED
+        for task in asking:
+            task.cancel()
+        await eventually(lambda: here.finder.running == 0)
+        await here.ask()
 
 
 async def test_an_expected_failure_is_not_tried_again() -> None:
@@ -208,6 +223,13 @@ async def test_every_call_is_observed_with_its_method_and_code() -> None:
         await failure(here.ask())
         assert [(method, code) for method, code, _ in here.observed] == [(ASK[1:], "OK"), (ASK[1:], "INVALID_ARGUMENT")]
         assert all(0 <= seconds < 5 for _, _, seconds in here.observed)
+
+
+@pytest.mark.parametrize("service", sorted(READS))
+def test_what_may_be_tried_again_is_a_unary_method_of_our_contracts(service: str) -> None:
+    module = importlib.import_module(f"{service.rpartition('.')[0]}.{service.split('.')[2]}_pb2")
+    methods = module.DESCRIPTOR.services_by_name[service.rpartition(".")[2]].methods_by_name
+    assert not any(methods[name].server_streaming for name in READS[service])
 
 
 def test_methods_are_found_in_snake_case() -> None:
