@@ -1,6 +1,6 @@
 """Stores and a bus in memory, for tests of ingestion."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -64,8 +64,8 @@ class MemoryBuilds:
     async def batches(self, build: str) -> set[str]:
         return set(self.kept.get(build, {}))
 
-    async def outcomes(self, build: str) -> list[bytes]:
-        return [outcome for _, outcome in sorted(self.kept.get(build, {}).items())]
+    async def outcomes(self, build: str, batches: Sequence[str]) -> list[bytes]:
+        return [self.kept[build][name] for name in batches]
 
     async def forget(self, build: str) -> None:
         self.kept.pop(build, None)
@@ -123,5 +123,5 @@ class MemorySource:
         self.commits[name] = Snapshot(name, versions, self.others)
         return self.commits[name]
 
-    def read(self, files: list[FileVersion]) -> list[Blob]:
-        return [Blob(file, self.files.get(file.path)) for file in files]
+    def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
+        return (Blob(file, self.files.get(file.path)) for file in files)

@@ -200,7 +200,8 @@ def test_a_forbidden_repository_and_one_that_does_not_exist_answer_alike() -> No
 @given(st.integers(0, 40), st.integers(0, 15))
 def test_pages_of_files_add_up_to_the_whole_list(count: int, size: int) -> None:
     files = [FileStatus(f"{number:03}.py", "b", FileState.INDEXED) for number in range(count)]
-    seen, token = [], ""
+    seen: list[FileStatus] = []
+    token = ""
     while True:
         page, token = _page(files, size, token)
         seen.extend(page)

@@ -5,12 +5,13 @@ import random
 import numpy as np
 import pytest
 from nearcode.api.events.v1 import events_pb2 as pb
+from nearcode.api.repositories.v1.repositories_pb2 import FILE_STATE_FAILED, FILE_STATE_INDEXED
 from nearcode.domain.artifact import Artifact, parts
 from nearcode.domain.chunk import Chunk, point_id
 from nearcode.domain.errors import NotFound
 from nearcode.domain.index import IndexSpace, ModelProfile, Point, Sparse
 from nearcode.domain.repository import FileVersion, RepositoryState
-from nearcode.ingestion.builder import Builder
+from nearcode.ingestion.builder import Builder, whole
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.service import Ingestion
 from nearcode.ingestion.settings import IngestionSettings
@@ -35,7 +36,7 @@ class World:
         """A new process over the same stores."""
         settings = IngestionSettings(part_files=2)
         builder = Builder(self.manifests, self.artifacts, self.builds, self.index, self.bus, settings)
-        self.ingestion = Ingestion(self.manifests, self.artifacts, lambda _: self.source, self.index, self.bus, builder)
+        self.ingestion = Ingestion(self.manifests, self.artifacts, lambda manifest: self.source, self.index, self.bus, builder)
 
     async def wanted(self) -> None:
         for event in self.bus.take(pb.RevisionWanted):
@@ -46,11 +47,13 @@ class World:
         for file in event.files:
             blob = self.source.files.get(file.path)
             if blob is None:
-                outcomes.append(pb.FileOutcome(file=file, state=3, reason="changed while it was indexed"))
+                outcomes.append(pb.FileOutcome(file=file, state=FILE_STATE_FAILED, reason="changed while it was indexed"))
                 continue
             chunk = Chunk(event.repository, file.path, file.blob, 0, "python", "block", 1, 1, blob.decode())
             await self.index.upsert([_point(chunk, event.build.generation)])
-            outcomes.append(pb.FileOutcome(file=file, state=1, chunks=1, terms=np.array([7], dtype="<u4").tobytes()))
+            outcomes.append(
+                pb.FileOutcome(file=file, state=FILE_STATE_INDEXED, chunks=1, terms=np.array([7], dtype="<u4").tobytes())
+            )
         return pb.BatchIndexed(
             repository=event.repository, build=event.build, part=event.part, batch=0, batches=1, files=outcomes
         )
@@ -197,6 +200,12 @@ async def test_a_crash_between_the_manifest_and_its_event_is_made_good_at_the_ne
     await world.ingestion.resume()
     await world.settle()
     assert (await world.ingestion.get(world.repository)).state == RepositoryState.READY
+
+
+def test_a_part_that_was_cut_twice_counts_once() -> None:
+    assert whole({"0.0.3", "0.2.3", "1.0.1"}, 2) is None
+    assert whole({"0.0.3", "0.2.3", "0.0.2", "0.1.2", "1.0.1"}, 2) == ["0.0.2", "0.1.2", "1.0.1"]
+    assert whole(set(), 0) == []
 
 
 def test_parts_hold_every_file_once_and_stay_small() -> None:

@@ -93,7 +93,12 @@ def test_a_second_look_reads_only_what_changed(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "b.py").write_text("B")
     read: list[str] = []
     original = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(self.name) or original(self))
+
+    def reading(path: Path) -> bytes:
+        read.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
     second = source.snapshot()
     assert read == ["b.py"]
     assert second.commit != first.commit

@@ -184,7 +184,7 @@ class JetStreamBus:
     async def _connected(self) -> None:
         """Waits until the broker is there: a question sent to nobody would wait for its time-out instead."""
         while not self._client.is_connected and not self._closing.is_set():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - the client library tells nobody
 
     async def _consumer(self, name: str, concurrency: int) -> JetStreamContext.PullSubscription:
         config = ConsumerConfig(

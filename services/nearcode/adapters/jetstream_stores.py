@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from nats.aio.client import Client
@@ -117,12 +118,11 @@ class KvBuilds:
             info = await self._client.jetstream(timeout=_TIMEOUT).stream_info("KV_builds", subjects_filter=prefix + ">")
         return {name.removeprefix(prefix) for name in (info.state.subjects or {})}
 
-    async def outcomes(self, build: str) -> list[bytes]:
-        """Every outcome of a build, ordered by batch name."""
+    async def outcomes(self, build: str, batches: Sequence[str]) -> list[bytes]:
+        """The outcomes of batches, in their order."""
         kv = await self._open()
-        names = sorted(await self.batches(build))
         with nats_errors():
-            entries = await asyncio.gather(*(kv.get(f"{build}.{name}") for name in names))
+            entries = await asyncio.gather(*(kv.get(f"{build}.{name}") for name in batches))
         return [entry.value or b"" for entry in entries]
 
     async def forget(self, build: str) -> None:

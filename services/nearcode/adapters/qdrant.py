@@ -135,6 +135,12 @@ class QdrantChunkIndex:
         except Unavailable:
             return False
 
+    async def indexed(self) -> bool:
+        """Whether the graph holds all points, so that nothing is left to optimize."""
+        with self._failures():
+            state = await self._client.get_collection(self.collection)
+            return bool(state.status == models.CollectionStatus.GREEN)
+
     async def _create(self) -> None:
         try:
             await self._client.create_collection(

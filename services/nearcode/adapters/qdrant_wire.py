@@ -17,6 +17,11 @@ from nearcode.domain.principal import Scope
 READ = wire.WithPayloadSelector(include=wire.PayloadIncludeSelector(fields=[*layout.CHUNK, layout.TRACE]))
 """What must be read of a point to rebuild its chunk."""
 
+GRAPH = wire.SearchParams(hnsw_ef=128, acorn=wire.AcornSearchParams(enable=True))
+"""Walks over neighbors that a filter hides (ACORN, arXiv 2403.04871; Qdrant 1.16). Without it Recall@10 is 0.89 where a scope
+holds a tenth of the points, 20 repositories of 200; with it 1.00 (benchmarks/recall.py)."""
+EXACT = wire.SearchParams(exact=True)
+
 
 def point(stored: Point, space: IndexSpace) -> wire.PointStruct:
     """A point to write. Raises ValueError for a vector that does not fit."""
@@ -44,7 +49,7 @@ def ranking(collection: str, scope: Scope, query: LaneQuery, exact: bool) -> wir
         return None
     return wire.QueryPoints(
         collection_name=collection, query=wire.Query(nearest=nearest), using=using, filter=readable(scope, query),
-        limit=query.limit, with_payload=READ, params=wire.SearchParams(exact=True) if exact else None,
+        limit=query.limit, with_payload=READ, params=EXACT if exact else GRAPH,
     )  # fmt: skip
 
 

@@ -65,7 +65,8 @@ class StaticEmbedder:
         words = list(count_words(text))
         idf = np.array([weights.get(term_id(word), 1.0) for word in words])
         total = np.sqrt(np.clip(idf, 0.0, 1.0)) @ self._loaded().rows(words).astype(np.float64)
-        return _unit(total[None, :])[0].astype(np.float32)
+        vector: NDArray[np.float32] = _unit(total[None, :])[0].astype(np.float32)
+        return vector
 
     def _loaded(self) -> WordTable:
         with self._loading:
@@ -126,4 +127,5 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     if empty.any():
         vectors = np.where(empty[:, None], 1.0, vectors)
         norms = np.where(empty, math.sqrt(vectors.shape[1]), norms)
-    return vectors / norms[:, None]
+    scaled: NDArray[np.float64] = vectors / norms[:, None]
+    return scaled

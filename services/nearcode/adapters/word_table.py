@@ -69,7 +69,8 @@ class WordTable:
         mean would make rare words, which have many pieces, count less than common ones."""
         telling = [piece for piece in pieces if piece != self._blank] or pieces
         total = self._pieces[telling].astype(np.float32).sum(axis=0)
-        return np.clip(np.rint(total * np.float32(ROW_STEPS / max(1, len(telling)) ** 0.5)), -127, 127)
+        row: NDArray[np.float32] = np.clip(np.rint(total * np.float32(ROW_STEPS / max(1, len(telling)) ** 0.5)), -127, 127)
+        return row
 
 
 def _read_pieces(path: Path, dimensions: int) -> NDArray[np.float16]:
@@ -86,7 +87,7 @@ def _read_pieces(path: Path, dimensions: int) -> NDArray[np.float16]:
 def _read_tokenizer(path: Path, pieces: int) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
-    except Exception as error:  # noqa: BLE001 - the library raises no narrower type for a file that it cannot read
+    except Exception as error:  # the library raises no narrower type for a file that it cannot read
         raise _missing(path, error) from error
     if tokenizer.get_vocab_size() > pieces:
         raise _missing(path, f"it names {tokenizer.get_vocab_size()} word pieces, the weights hold {pieces}")

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 _IDENTIFIER = re.compile(r"[^\W\d_][\w]*|\d+|_\w+")
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
@@ -28,8 +29,7 @@ def split_identifier(identifier: str) -> tuple[str, ...]:
 
 def _spaced(identifier: str) -> str:
     """A space before each capital that follows a small letter, for letters that no character range of `re` tells apart."""
-    pairs = zip(identifier, identifier[1:], strict=False)
-    return identifier[:1] + "".join(f" {b}" if a.islower() and b.isupper() else b for a, b in pairs)
+    return identifier[:1] + "".join(f" {b}" if a.islower() and b.isupper() else b for a, b in pairwise(identifier))
 
 
 @lru_cache(maxsize=200_000)
@@ -71,14 +71,15 @@ def count_terms(text: str) -> Counter[str]:
     return terms
 
 
+def path_identifiers(path: str) -> list[str]:
+    """Identifiers of a file's two parent folders and of its name without the last extension, in order."""
+    *folders, name = path.split("/")
+    return identifiers("/".join((*folders[-2:], name.rpartition(".")[0] or name)))
+
+
 def path_words(path: str) -> tuple[str, ...]:
     """The distinct words of a file's two parent folders and of its name without the last extension, in order."""
-    *folders, name = path.split("/")
-    stem = name.rpartition(".")[0] or name
-    found = [
-        word for part in (*folders[-2:], stem) for identifier in identifiers(part) for word in split_identifier(identifier)
-    ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(word for identifier in path_identifiers(path) for word in split_identifier(identifier)))
 
 
 @lru_cache(maxsize=200_000)

@@ -6,7 +6,7 @@ Every step may run again: after a crash the broker delivers its event once more.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -140,13 +140,14 @@ class Builder:
                 draft = Artifact.load(await self._artifacts.get(draft_name(found.manifest)))
                 cut = self._cut(draft)
                 self._building[name] = _Building(len(cut), sum(map(len, cut)))
-            if _is_whole(await self._builds.batches(name), self._building[name].parts):
-                await self._serve(found)
+            batches = whole(await self._builds.batches(name), self._building[name].parts)
+            if batches is not None:
+                await self._serve(found, batches)
 
-    async def _serve(self, found: Versioned) -> None:
+    async def _serve(self, found: Versioned, batches: Sequence[str]) -> None:
         manifest, name = found.manifest, artifact_name(found.manifest)
         draft = Artifact.load(await self._artifacts.get(draft_name(manifest)))
-        events = [events_pb2.BatchIndexed.FromString(data) for data in await self._builds.outcomes(name)]
+        events = [events_pb2.BatchIndexed.FromString(data) for data in await self._builds.outcomes(name, batches)]
         await asyncio.to_thread(draft.apply, [_outcome(file) for event in events for file in event.files])
         await self._artifacts.put(name, await asyncio.to_thread(draft.dump))
         files, chunks = draft.totals()
@@ -216,15 +217,19 @@ class Builder:
         await self._bus.publish(event, message_id=f"wanted-{repository}-{manifest.generation}")
 
 
-def _is_whole(batches: Iterable[str], parts_: int) -> bool:
-    """Whether every batch of every part is in; names are `part.batch.batches`."""
-    expected: dict[int, int] = {}
-    seen: defaultdict[int, int] = defaultdict(int)
+def whole(batches: Iterable[str], parts_: int) -> list[str] | None:
+    """The batches that make up the build, or None while some are missing. Names are `part.batch.batches`.
+
+    A part that was given up half way is cut anew, into another number of batches: one complete cut of each part counts.
+    """
+    cuts: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for name in batches:
-        part, _, of = map(int, name.split("."))
-        expected[part] = of
-        seen[part] += 1
-    return len(expected) == parts_ and all(seen[part] == of for part, of in expected.items())
+        part, batch, of = map(int, name.split("."))
+        cuts[part, of].add(batch)
+    chosen = {part: of for (part, of), seen in sorted(cuts.items()) if len(seen) == of}
+    if len(chosen) < parts_:
+        return None
+    return [f"{part}.{batch}.{of}" for part, of in sorted(chosen.items()) for batch in range(of)]
 
 
 def _outcome(file: events_pb2.FileOutcome) -> FileOutcome:

@@ -116,7 +116,8 @@ class FolderSource:
             result = subprocess.run(command, cwd=self._root, capture_output=True, check=True, stdin=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError):
             return None  # no git here, or not a repository after all: the folder is walked
-        return [os.fsdecode(path) for path in result.stdout.split(b"\0") if path]
+        # None at all: the folder lies in a repository that ignores it, and is still the one that was named.
+        return [os.fsdecode(path) for path in result.stdout.split(b"\0") if path] or None
 
     def _take(self, path: str, files: list[FileVersion], others: list[FileStatus]) -> None:
         """Adds one path to the files, or to the others with the reason."""

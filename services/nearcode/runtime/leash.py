@@ -66,12 +66,25 @@ def main() -> None:
     if sys.platform == "linux":
         die_with_parent(parent)
         os.execv(program[0], program)
-    # exec would end the watching thread.
+    sys.exit(_supervise(parent, program))  # exec would end the watching thread
+
+
+def _supervise(parent: int, program: list[str]) -> int:
+    asked, child = False, None
+
+    def end(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        if child:
+            child.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # before there is a child that would stay behind
+        signal.signal(number, end)
     child = subprocess.Popen(program)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: child.terminate())
+    if asked:
+        child.terminate()
     _when_ended(parent, child.kill)
-    sys.exit(child.wait())
+    return child.wait()
 
 
 if __name__ == "__main__":

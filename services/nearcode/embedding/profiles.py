@@ -1,0 +1,25 @@
+"""Model profiles by name. Which model embeds is data, see profiles.toml."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from nearcode.domain.errors import InvalidRequest, Reason
+from nearcode.domain.index import ModelProfile
+
+
+def profile(name: str) -> ModelProfile:
+    """The profile of that name. Raises InvalidRequest(INVALID_SETTING)."""
+    found = _profiles().get(name)
+    if found is None:
+        known = ", ".join(sorted(_profiles()))
+        raise InvalidRequest(
+            f"no embedding model profile {name!r}; known: {known}", Reason.INVALID_SETTING, "embedding.profile"
+        )
+    return ModelProfile(name, found["dimensions"], found["static"])
+
+
+@cache
+def _profiles() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("nearcode.embedding").joinpath("profiles.toml").read_text("utf-8"))

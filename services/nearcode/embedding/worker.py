@@ -1,0 +1,28 @@
+"""Batches of chunks, to the use case, to what became of their files."""
+
+from nearcode.api.events.v1.events_pb2 import BatchIndexed, ChunksCut
+from nearcode.embedding.service import Embedding
+from nearcode.events.bus import Bus
+from nearcode.telemetry.propagation import current_traceparent
+
+
+class EmbeddingWorker:
+    """Reacts to ChunksCut with BatchIndexed. A batch that cannot be indexed is reported as failed, so that its revision ends."""
+
+    def __init__(self, bus: Bus, embedding: Embedding, concurrency: int = 2) -> None:
+        self._bus, self._embedding, self._concurrency = bus, embedding, concurrency
+
+    async def start(self) -> None:
+        await self._bus.react(ChunksCut, self._index, self._not_indexed, self._concurrency)
+
+    async def _index(self, event: ChunksCut) -> None:
+        batch = await self._embedding.index_batch(event, current_traceparent())
+        if batch is not None:
+            await self._publish(batch, "indexed")
+
+    async def _not_indexed(self, event: ChunksCut, error: str) -> None:
+        await self._publish(self._embedding.give_up(event, f"quarantined: {error}"[:200]), "not-indexed")
+
+    async def _publish(self, batch: BatchIndexed, prefix: str) -> None:
+        name = f"{prefix}-{batch.repository}-{batch.build.generation}-{batch.part}-{batch.batch}"
+        await self._bus.publish(batch, message_id=name, bulk=batch.build.bulk)
