@@ -14,4 +14,4 @@ class EmbeddingSettings(ServiceSettings):
     """Bytes of vectors kept on disk by content, so that a file which comes back, on a branch or after a revert, is not embedded
     again: 512 MB are half a million chunks. 0: none are kept."""
     concurrency: int = Field(default=2, ge=1)
-    """Batches worked on at once: while one is computed the other is read or written. Computing takes one core whatever this is."""
+    """Batches worked on at once: while one is computed the other is read or written. Computing takes one core in any case."""

@@ -7,7 +7,7 @@ from nearcode.telemetry.propagation import current_traceparent
 
 
 class EmbeddingWorker:
-    """Reacts to ChunksCut with BatchIndexed. A batch that cannot be indexed is reported as failed, so that its revision ends."""
+    """Reacts to ChunksCut with BatchIndexed. A batch that cannot be indexed is reported as failed: its revision must end."""
 
     def __init__(self, bus: Bus, embedding: Embedding, concurrency: int = 2) -> None:
         self._bus, self._embedding, self._concurrency = bus, embedding, concurrency
