@@ -102,7 +102,7 @@ def test_search_prints_its_contract(indexed: Terminal, project: Path) -> None:
 def test_search_results_are_clickable(indexed: Terminal) -> None:
     code, out, err = indexed.run("search", "login")
     assert code == 0
-    assert out.startswith("src/login.py:3 0.750 login\n    def login():\n")
+    assert out.startswith("src/login.py:3 login (0.750)\n    def login():\n")
     assert "1 results for 'login'" in err
 
 
@@ -213,7 +213,7 @@ def test_complete_prints_code_only_and_the_rest_on_stderr(indexed: Terminal) -> 
     code, out, err = indexed.run("complete", "src/login.py:4:5", "--trace")
     assert (code, out) == (0, "return token\n")
     assert "from src/login.py:3" in err
-    assert "plan hybrid, model tiny: a small model" in err
+    assert "plan hybrid, model tiny, a small one; name a better one" in err
     assert [line.split()[0] for line in err.splitlines() if "ms  |" in line] == ["resolve", "retrieve", "generate"]
     assert "trace ab12" in err
 
@@ -237,7 +237,7 @@ def test_ask_prints_its_contract(indexed: Terminal) -> None:
 
 def test_ask_cites_what_it_read(indexed: Terminal) -> None:
     code, out, err = indexed.run("ask", "how does login work")
-    assert (code, out) == (0, "return token\n[1] src/login.py:3 0.750 login\n")
+    assert (code, out) == (0, "return token\n[1] src/login.py:3 login\n")
     assert "model tiny" in err
 
 

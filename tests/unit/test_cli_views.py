@@ -44,7 +44,7 @@ def test_the_waterfall_has_a_line_a_stage_in_order_of_their_start() -> None:
     head, *rows = waterfall(list(reversed(STAGES)), 3000)
     assert "of 3000 ms" in head
     assert [row.split()[0] for row in rows] == ["resolve", "retrieve", "generate"]
-    assert "2400.0 ms  300.0 ms 2100.0 ms" in rows[2]
+    assert " 2400.0 ms   300.0 ms  2100.0 ms" in rows[2]
     assert waterfall([], 3000) == []
 
 

@@ -18,8 +18,8 @@ from nearcode.domain.retrieval import CodeCursor, Snippet
 
 BETTER_MODEL = "name a better one: NEARCODE_GENERATION__URL=http://HOST:PORT of vLLM, Ollama or llama.cpp"
 
-COMPLETE_MS, ASK_MS = 3_000, 30_000
-"""Default deadlines: what a person waits for a line of code, and for an answer in words."""
+COMPLETE_MS, ASK_MS = 10_000, 30_000
+"""Default deadlines: what a person at a terminal waits for, the start of the embedded model included. An editor asks for less."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ async def _complete(program: Program, place: Place, code: tuple[str, str], deadl
         output.line(completion_facts(answer))
     else:
         _sources(answer, located)
-        _signature(answer)
+        output.note(signature(answer.report))
     if trace:
         show_trace(answer, deadline)
 
@@ -118,7 +118,7 @@ async def _ask(program: Program, question: str, repo: str, deadline: int, shape:
         output.line(answer_facts(answer))
     else:
         show_citations(answer, located)
-        _signature(answer)
+        output.note(signed(answer.report))
     if trace:
         show_trace(answer, deadline)
 
@@ -151,22 +151,20 @@ def _sources(answer: Answer, located: Located) -> None:
         output.note(f"from {clickable(located.file(snippet.path), snippet.start_line)}")
 
 
-def _signature(answer: Answer) -> None:
-    output.note(signature(answer.report))
+def signed(report: Report) -> str:
+    """Plan and model. An answer in words says itself whether its model can be trusted."""
+    plan = f"plan {report.plan}" + (f" ({report.degraded})" if report.degraded else "")
+    return f"{plan}, {f'model {report.model}' if report.model else 'no model answered'}"
 
 
 def signature(report: Report) -> str:
-    """One line: plan, model, and how to name a better one if this one is too small to be trusted."""
-    plan = f"plan {report.plan}" + (f" ({report.degraded})" if report.degraded else "")
-    if not report.model:
-        return f"{plan}, no model answered; {BETTER_MODEL}"
-    trust = f": a small model, trust the code it cites rather than its words; {BETTER_MODEL}" if report.untrusted else ""
-    return f"{plan}, model {report.model}{trust}"
+    """Plan and model, and how to name a better one if this one is too small to be trusted."""
+    return signed(report) + (f", a small one; {BETTER_MODEL}" if report.untrusted or not report.model else "")
 
 
-def show_trace(answer: Answer, deadline: int) -> None:
-    """The waterfall, on stderr."""
+def show_trace(answer: Answer, deadline: int, err: bool = True) -> None:
+    """The waterfall, on stderr unless it is what was asked for."""
     for row in waterfall(answer.report.stages, deadline):
-        click.echo(row, err=True)
+        click.echo(row, err=err)
     if answer.report.trace_id:
-        output.note(f"trace {answer.report.trace_id}")
+        output.note(f"trace {answer.report.trace_id}", err=err)

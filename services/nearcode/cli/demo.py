@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from nearcode.cli import loop, output
-from nearcode.cli.answers import ASK_MS, ask_about, complete_at, show_citations, show_trace, signature
+from nearcode.cli.answers import ASK_MS, COMPLETE_MS, ask_about, complete_at, show_citations, show_trace, signature, signed
 from nearcode.cli.failures import FAILED, OK
 from nearcode.cli.indexing import build
 from nearcode.cli.options import pass_program
@@ -16,9 +16,6 @@ from nearcode.cli.showcase import FLASK, Showcase, cut_line, fetch, of_own_code
 from nearcode.cli.workspaces import Located, find
 from nearcode.domain.repository import RepositoryState
 from nearcode.domain.retrieval import Snippet
-
-COMPLETE_MS = 3_000
-"""Milliseconds for the completion: what a person waits for a line of code."""
 
 SECONDS = 30.0
 """Deadline of the search; it includes loading the embedding model."""
@@ -47,9 +44,7 @@ async def _demo(program: Program, folder: Path, showcase: Showcase) -> int:
         best = await _search(client, located, showcase.query)
         await _complete(client, located, showcase, best)
         await _ask(client, located, showcase.question)
-    click.echo(
-        f"\nNow your own code: nearcode index PATH, then nearcode ask QUESTION --repo PATH. Kept in {program.home_dir()}"
-    )
+    click.echo(f"\nNow your own code: nearcode demo PATH. Everything is kept in {program.home_dir()}")
     return OK
 
 
@@ -77,13 +72,14 @@ async def _complete(client: Client, located: Located, showcase: Showcase, best: 
     click.echo(f"the author wrote:  {output.one_line(cut.taken)}")
     for snippet in answer.snippets:
         click.echo(f"from {output.heading(snippet, located)}")
-    output.note(signature(answer.report))
-    show_trace(answer, COMPLETE_MS)
+    output.note(signature(answer.report), err=False)
+    show_trace(answer, COMPLETE_MS, err=False)
 
 
 async def _ask(client: Client, located: Located, question: str) -> None:
     _title(f'nearcode ask "{question}" --repo {located.root}')
-    answer = await ask_about(client, located, question, ASK_MS // 3, echo=True)
+    answer = await ask_about(client, located, question, ASK_MS, echo=True)
+    click.echo("\nMade from:")
     show_citations(answer, located)
-    output.note(signature(answer.report))
-    show_trace(answer, ASK_MS // 3)
+    output.note(signed(answer.report), err=False)
+    show_trace(answer, ASK_MS, err=False)

@@ -22,9 +22,9 @@ def line(value: Mapping[str, object]) -> None:
     click.echo(json.dumps(value))
 
 
-def note(text: str) -> None:
-    """A line for the person, on stderr."""
-    click.secho(printable(text), err=True, dim=True)
+def note(text: str, err: bool = True) -> None:
+    """A line for the person, on stderr unless stdout is for people anyway."""
+    click.secho(printable(text), err=err, dim=True)
 
 
 def printable(text: str) -> str:
@@ -60,16 +60,21 @@ def citation(snippet: Snippet) -> dict[str, object]:
 
 
 def heading(snippet: Snippet, located: Located) -> str:
-    """`path:line`, score and what is defined there."""
+    """`path:line` and what is defined there."""
     place = one_line(clickable(located.file(snippet.path), snippet.start_line))
     names = one_line(", ".join(snippet.definitions[:3]))
-    return " ".join(filter(None, (click.style(place, fg="cyan"), f"{snippet.score:.3f}", click.style(names, bold=True))))
+    return click.style(place, fg="cyan") + (f" {click.style(names, bold=True)}" if names else "")
+
+
+def scored(snippet: Snippet, located: Located) -> str:
+    """The heading with the score."""
+    return f"{heading(snippet, located)} ({snippet.score:.3f})"
 
 
 def show(snippets: Iterable[Snippet], located: Located) -> None:
     """Snippets for a person, with their first lines."""
     for snippet in snippets:
-        click.echo(heading(snippet, located))
+        click.echo(scored(snippet, located))
         for text in printable(snippet.text).splitlines()[:PREVIEW]:
             click.secho(f"    {text}", dim=True)
 

@@ -151,10 +151,10 @@ async def _explain(program: Program, query: str, repo: str, limit: int, as_json:
         output.line({"query": query, "results": results, "losers": losers, "plan": found.report.plan})
         return
     for snippet in found.snippets:
-        click.echo(f"{output.heading(snippet, located)}\n    {output.reasons(snippet)}")
+        click.echo(f"{output.scored(snippet, located)}\n    {output.reasons(snippet)}")
     for snippet in found.losers[:LOSERS]:
         lost = click.style(f"lost: {output.one_line(snippet.lost_because)}", fg="yellow")
-        click.echo(f"{output.heading(snippet, located)}\n    {lost}  {output.reasons(snippet)}")
+        click.echo(f"{output.scored(snippet, located)}\n    {lost}  {output.reasons(snippet)}")
     output.note(f"{len(found.snippets)} results, {len(found.losers)} losers, plan {found.report.plan}")
 
 

@@ -85,7 +85,8 @@ class Artifact:
         """Records what became of pending files. A file that was split over several outcomes adds up."""
         for outcome in outcomes:
             self._database.execute(
-                "UPDATE files SET state = ?, reason = ?, chunks = chunks + ?, terms = CAST(terms || ? AS BLOB) WHERE path = ? AND blob = ?",
+                "UPDATE files SET state = ?, reason = ?, chunks = chunks + ?, terms = CAST(terms || ? AS BLOB)"
+                " WHERE path = ? AND blob = ?",  # || alone makes text of blobs
                 (outcome.state.value, outcome.reason, outcome.chunks, outcome.terms, outcome.file.path, outcome.file.blob),
             )
 
