@@ -19,7 +19,7 @@ from nearcode.domain.retrieval import CodeCursor, Snippet
 BETTER_MODEL = "name a better one: NEARCODE_GENERATION__URL=http://HOST:PORT of vLLM, Ollama or llama.cpp"
 
 COMPLETE_MS, ASK_MS = 10_000, 30_000
-"""Default deadlines: what a person at a terminal waits for, the start of the embedded model included. An editor asks for less."""
+"""Default deadlines: what a person at a terminal waits, the start of the embedded model included. An editor allows less."""
 
 
 @dataclass(slots=True)
