@@ -7,8 +7,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
+
 from nearcode.auth.token import ensure_token
-from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
+from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.domain.index import IndexSpace
 from nearcode.domain.retrieval import Retriever
 from nearcode.runtime.channel import Channel, Client, connect
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from nearcode.adapters.jetstream import JetStreamBus
     from nearcode.adapters.jetstream_stores import KvManifests, ObjectArtifacts
+    from nearcode.adapters.revisions import ArtifactRevisions
     from nearcode.domain.completion import Generator
     from nearcode.domain.index import ChunkIndex, Embedder
     from nearcode.domain.language_model import LanguageModel
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from nearcode.ingestion.service import Ingestion
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 SERVICES = ("gateway", "ingestion", "chunking", "embedding", "retrieval", "generation")
 SPACE = "completion"
@@ -201,12 +205,17 @@ class App:
             from nearcode.retrieval.rpc import RemoteRetriever
 
             return RemoteRetriever(self._client(self.settings.retrieval.address, retrieval_pb2, "RetrievalService"))
-        from nearcode.adapters.revisions import ArtifactRevisions
         from nearcode.retrieval.service import Retrieval
+
+        return Retrieval(await self.index(), await self.embedder(), await self.revisions(), self.settings.retrieval)
+
+    @once
+    async def revisions(self) -> "ArtifactRevisions":
+        from nearcode.adapters.revisions import ArtifactRevisions
 
         revisions = ArtifactRevisions(await self.manifests(), await self.artifacts())
         await revisions.follow(await self.bus())
-        return Retrieval(await self.index(), await self.embedder(), revisions, self.settings.retrieval)
+        return revisions
 
     @once
     async def generator(self) -> "Generator":
@@ -254,7 +263,24 @@ class App:
             wanted.append(self.index())
         if self.targets & {"retrieval", "embedding"}:
             wanted.append(self.embedder())
+        if "retrieval" in self.targets:
+            wanted.append(self.warm_revisions())
         await asyncio.gather(*wanted)
+
+    async def warm_revisions(self) -> None:
+        """Reads the revisions that are served, the most a process keeps, so that no first question pays for it."""
+        revisions = await self.revisions()
+        for manifest in await (await self.manifests()).all():
+            await revisions.current(manifest.repository)
+
+    async def warm_model(self) -> None:
+        """Loads the embedded language model. A remote one, or none, is found out by the first question."""
+        model = await self.language_model() if "generation" in self.targets else None
+        try:
+            if model:
+                await model.served()
+        except NearcodeError as error:
+            log.warning("the language model is away", reason=error.reason, error=error.message)
 
     async def start_workers(self) -> None:
         """Begins to react to events."""

@@ -5,8 +5,9 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearcode.app import App, token_file
@@ -14,7 +15,7 @@ from nearcode.auth.local import LOCAL_USER
 from nearcode.auth.token import read_token
 from nearcode.domain.assistant import Assistant, Repositories
 from nearcode.domain.errors import Conflict, Reason
-from nearcode.runtime.home import Home
+from nearcode.runtime.home import Home, home_error
 from nearcode.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,32 +31,28 @@ Ready = Callable[[dict[str, str]], None]
 
 @dataclass(frozen=True, slots=True)
 class EngineClient:
-    """An engine to ask. `running`: it was there before and stays."""
+    """An engine to ask. `running`: it was there before and stays. `warm_model` returns when the language model is loaded,
+    so that a command's deadline does not pay for it."""
 
     assistant: Assistant
     repositories: Repositories
     running: bool
+    warm_model: Callable[[], Awaitable[None]]
     user: str = LOCAL_USER
 
 
 async def run(settings: Settings, targets: Sequence[str], ready: Ready) -> None:
     """Runs services until SIGTERM or SIGINT. Raises Conflict, InvalidRequest and Unavailable when they cannot start."""
     from nearcode.serving import Serving
-    from nearcode.telemetry.setup import setup
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with App(settings, targets) as app:
-        telemetry = setup(settings.telemetry, _service_name(targets), settings.log_dir)
-        try:
-            async with Serving(app) as serving:
-                gc.freeze()  # what is loaded now stays: collecting it again would show in every hundredth answer
-                ready(serving.addresses)
-                await stop.wait()
-        finally:
-            await asyncio.to_thread(telemetry.shutdown)
+    async with _telemetry(settings, _service_name(targets), None), App(settings, targets) as app, Serving(app) as serving:
+        gc.freeze()  # what is loaded now stays: collecting it again would show in every hundredth answer
+        ready(serving.addresses)
+        await stop.wait()
 
 
 @contextlib.asynccontextmanager
@@ -92,23 +89,17 @@ async def dead_letters(settings: Settings) -> AsyncIterator["DeadLetters"]:
         finally:
             await connection.close()
         return
-    async with App(settings, ()) as app:
+    async with _telemetry(settings, "nearcode", settings.log_dir / "engine.log"), App(settings, ()) as app:
         await app.bus()
         yield DeadLetters(await app.nats())
 
 
 @contextlib.asynccontextmanager
 async def _own(settings: Settings) -> AsyncIterator[EngineClient]:
-    from nearcode.telemetry.setup import setup
-
-    async with App(settings, ("all",)) as app:
-        telemetry = setup(settings.telemetry, "nearcode", settings.log_dir, settings.log_dir / "engine.log")
-        try:
-            await app.warm()
-            await app.start_workers()
-            yield EngineClient(await app.gateway(), await app.repositories(), running=False)
-        finally:
-            await asyncio.to_thread(telemetry.shutdown)
+    async with _telemetry(settings, "nearcode", settings.log_dir / "engine.log"), App(settings, ("all",)) as app:
+        await app.warm()
+        await app.start_workers()
+        yield EngineClient(await app.gateway(), await app.repositories(), running=False, warm_model=app.warm_model)
 
 
 @contextlib.asynccontextmanager
@@ -123,9 +114,29 @@ async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClien
     try:
         assistant = Client(channel, assistant_pb2.DESCRIPTOR.services_by_name["AssistantService"])
         repositories = Client(channel, repositories_pb2.DESCRIPTOR.services_by_name["RepositoriesService"])
-        yield EngineClient(RemoteAssistant(assistant), RemoteRepositories(repositories), running=True)
+        yield EngineClient(RemoteAssistant(assistant), RemoteRepositories(repositories), running=True, warm_model=_warm)
     finally:
         await channel.close()
+
+
+async def _warm() -> None:
+    """The engine that runs warmed its model when it started."""
+
+
+@contextlib.asynccontextmanager
+async def _telemetry(settings: Settings, service: str, log: Path | None) -> AsyncIterator[None]:
+    """Traces and logs, from before anything can say something until everything has ended."""
+    from nearcode.telemetry.setup import setup
+
+    try:
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+        telemetry = setup(settings.telemetry, service, settings.log_dir, log)
+    except OSError as error:
+        raise home_error(error, settings.log_dir) from error
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(telemetry.shutdown)
 
 
 def _listening(home: Home) -> str:

@@ -1,5 +1,6 @@
 """The doors of a process: gRPC for the services it runs, HTTP for operators, health behind both."""
 
+import asyncio
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -72,6 +73,9 @@ class Serving:
             await self._stack.enter_async_context(ops)
             self.addresses["ops"] = ops.address
         await app.start_workers()
+        if "generation" in app.targets:
+            self._warming = asyncio.create_task(app.warm_model())
+            self._stack.callback(self._warming.cancel)
         self._announce()
 
     async def _handlers(self, service: str) -> list[grpc.GenericRpcHandler]:

@@ -107,7 +107,7 @@ async def test_searches_come_in_between_while_much_is_written_and_scanned(index:
         slowest, searches = max(slowest, time.monotonic() - began), searches + 1
     await writing
     assert searches >= 10
-    assert slowest < 1.0
+    assert slowest < 2.0
 
 
 async def test_a_full_disk_is_said_and_search_goes_on(tmp_path: Path) -> None:

@@ -106,7 +106,12 @@ class Shard:
 
     def vacuum(self) -> bool:
         """Rewrites segments of which a fifth was deleted, and says whether there were any. Nobody is answered meanwhile."""
-        return bool(self._shard.optimize())
+        self._check_room(sum(file.stat().st_size for file in self._folder.rglob("*") if file.is_file()))
+        if not self._shard.optimize():
+            return False
+        self.close()
+        self._shard = self._open()  # lets go of the memory of the old segments
+        return True
 
     def count(self) -> int:
         """Stored points."""

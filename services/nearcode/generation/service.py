@@ -200,7 +200,7 @@ class Generation:
         if model.warm and run.first:
             model.speed.read(run.fresh, run.first - run.started)
             model.speed.wrote(run.pieces - 1, run.last - run.first)
-        elif model.warm:
+        elif not run.first:
             model.speed.read(run.fresh, self._clock() - run.started, finished=False)
         model.warm = model.warm or run.pieces > 0
 

@@ -46,8 +46,8 @@ class Speed:
         if tokens < _LEAST_READ or seconds <= 0:
             return
         rate = tokens / seconds
-        if finished or rate < self.reading:
-            self.reading = max(_SLOWEST, self.reading + _WEIGHT * (rate - self.reading))
+        learned = self.reading + _WEIGHT * (rate - self.reading) if finished else min(self.reading, rate)
+        self.reading = max(_SLOWEST, learned)
 
     def wrote(self, tokens: int, seconds: float) -> None:
         """Learns from `tokens` that came after the first one."""
