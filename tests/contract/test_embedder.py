@@ -1,0 +1,94 @@
+"""What every embedder promises, whatever its model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nearcode.adapters.static_embedder import StaticEmbedder
+from nearcode.adapters.vector_cache import VectorCache
+from nearcode.domain.index import Embedder, FileTexts
+from nearcode.domain.terms import count_identifiers
+from nearcode.embedding.cached import CachedEmbedder
+from nearcode.embedding.profiles import profile
+
+READING = """
+def read_lines(path):
+    with open(path) as file:
+        return file.readlines()
+"""
+FILES = [
+    FileTexts("src/storage/files.py", (READING, "def remove(path):\n    os.unlink(path)\n", "import os\n")),
+    FileTexts("src/net/http_client.py", ("def send_request(url, body):\n    return session.post(url, data=body)\n",)),
+    FileTexts("src/auth/passwords.py", ("def hash_password(password, salt):\n    return scrypt(password, salt=salt)\n",)),
+    FileTexts("Größe.py", ("größe = 'ÄÖÜ 日本語 🙂 \ud800'\n", "\n\n", "")),
+    FileTexts("", ("...",)),
+    FileTexts("empty.py", ()),
+]
+
+
+@pytest.fixture(params=["static", "static, cached"])
+def embedder(request: pytest.FixtureRequest, tmp_path: Path) -> Embedder:
+    static = StaticEmbedder(profile("wordllama-256"))
+    return static if request.param == "static" else CachedEmbedder(static, VectorCache(tmp_path / "vectors.sqlite", 2**20))
+
+
+async def test_each_chunk_has_a_vector_of_unit_length(embedder: Embedder) -> None:
+    vectors = await embedder.embed_files(FILES)
+    assert [array.shape for array in vectors] == [(len(file.texts), embedder.profile.dimensions) for file in FILES]
+    for array in vectors:
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("question", ["read a file", "", "?!", "größe 日本語 \ud800", "x" * 100_000, "word " * 50_000])
+async def test_each_question_has_a_vector_of_unit_length(embedder: Embedder, question: str) -> None:
+    vector = await embedder.embed_query(question, {})
+    assert vector.shape == (embedder.profile.dimensions,) and vector.dtype == np.float32
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-6)
+
+
+async def test_a_file_has_the_same_bytes_whatever_else_is_in_the_batch(embedder: Embedder) -> None:
+    files = [file for file in FILES if file.texts]
+    alone = {file.path: (await embedder.embed_files([file]))[0].tobytes() for file in files}
+    generator = np.random.default_rng(7)
+    for _ in range(5):
+        some = [files[at] for at in generator.permutation(len(files))[: generator.integers(1, len(files) + 1)]]
+        for file, array in zip(some, await embedder.embed_files(some), strict=True):
+            if embedder.profile.static:
+                assert array.tobytes() == alone[file.path]
+
+
+async def test_counting_words_beforehand_changes_nothing(embedder: Embedder) -> None:
+    counted = [FileTexts(file.path, file.texts, tuple(map(count_identifiers, file.texts))) for file in FILES]
+    fresh = StaticEmbedder(embedder.profile)
+    for given, made in zip(await embedder.embed_files(counted), await fresh.embed_files(FILES), strict=True):
+        assert given.tobytes() == made.tobytes()
+
+
+async def test_a_huge_text_is_embedded(embedder: Embedder) -> None:
+    words = " ".join(f"name{number}" for number in range(20_000))
+    [array] = await embedder.embed_files([FileTexts("huge.py", (words, "def f(): pass", "A" * 1_000_000))])
+    np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("question", "path"),
+    [
+        ("open file and read lines", "src/storage/files.py"),
+        ("send a http request", "src/net/http_client.py"),
+        ("how is the password hashed", "src/auth/passwords.py"),
+    ],
+)
+async def test_a_question_is_nearest_to_the_code_that_answers_it(embedder: Embedder, question: str, path: str) -> None:
+    asked = await embedder.embed_query(question, {})
+    vectors = await embedder.embed_files(FILES)
+    nearest = {file.path: float((array @ asked).max()) for file, array in zip(FILES, vectors, strict=True) if file.texts}
+    assert max(nearest, key=lambda each: nearest[each]) == path
+
+
+async def test_a_word_without_weight_does_not_matter_to_a_question(embedder: Embedder) -> None:
+    from nearcode.domain.terms import term_id
+
+    plain = await embedder.embed_query("hash password", {})
+    filled = await embedder.embed_query("the hash password", {term_id("the"): 0.0})
+    np.testing.assert_allclose(plain, filled, atol=1e-6)
