@@ -46,8 +46,7 @@ T = TypeVar("T")
 class QdrantChunkIndex:
     """Implements `ChunkIndex` over gRPC. `open` before use. No call takes longer than `seconds`.
 
-    `url` is the REST address; `grpc_port` is beside it on the same host. `exact` compares with every vector in scope instead
-    of walking the graph.
+    `url` is the REST address; `grpc_port` is beside it on the same host.
     """
 
     def __init__(
@@ -59,11 +58,10 @@ class QdrantChunkIndex:
         collection_prefix: str = "nearcode",
         grpc_port: int = 6334,
         seconds: float = 10.0,
-        exact: bool = False,
     ) -> None:
         self.space = space
         self.collection = layout.collection_name(collection_prefix, space)
-        self._url, self._seconds, self._exact = url, seconds, exact
+        self._url, self._seconds = url, seconds
         self._client = AsyncQdrantClient(
             url=url, api_key=api_key, grpc_port=grpc_port, prefer_grpc=True, check_compatibility=False,
             timeout=max(1, round(seconds)), grpc_options=dict(_CHANNEL),
@@ -172,7 +170,7 @@ class QdrantChunkIndex:
             )
 
     async def _ranked(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, Sequence[wire.ScoredPoint]]:
-        requests = [protocol.ranking(self.collection, scope, query, self._exact) for query in queries]
+        requests = [protocol.ranking(self.collection, scope, query) for query in queries]
         lanes = {lane: request for lane, request in enumerate(requests) if request}
         if not lanes:
             return {}

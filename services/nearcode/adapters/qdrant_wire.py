@@ -20,7 +20,6 @@ READ = wire.WithPayloadSelector(include=wire.PayloadIncludeSelector(fields=[*lay
 GRAPH = wire.SearchParams(hnsw_ef=128, acorn=wire.AcornSearchParams(enable=True))
 """Walks over neighbors that a filter hides (ACORN, arXiv 2403.04871; Qdrant 1.16). Without it Recall@10 is 0.89 where a scope
 holds a tenth of the points, 20 repositories of 200; with it 1.00 (benchmarks/recall.py)."""
-EXACT = wire.SearchParams(exact=True)
 
 
 def point(stored: Point, space: IndexSpace) -> wire.PointStruct:
@@ -37,7 +36,7 @@ def point(stored: Point, space: IndexSpace) -> wire.PointStruct:
     )
 
 
-def ranking(collection: str, scope: Scope, query: LaneQuery, exact: bool) -> wire.QueryPoints | None:
+def ranking(collection: str, scope: Scope, query: LaneQuery) -> wire.QueryPoints | None:
     """The request of a lane that ranks by vectors; None if nothing can come of it."""
     if query.limit <= 0 or isinstance(query, DefinitionQuery):
         return None
@@ -49,7 +48,7 @@ def ranking(collection: str, scope: Scope, query: LaneQuery, exact: bool) -> wir
         return None
     return wire.QueryPoints(
         collection_name=collection, query=wire.Query(nearest=nearest), using=using, filter=readable(scope, query),
-        limit=query.limit, with_payload=READ, params=EXACT if exact else GRAPH,
+        limit=query.limit, with_payload=READ, params=GRAPH,
     )  # fmt: skip
 
 
