@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
+from opentelemetry import trace
 
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.events import topology
@@ -25,6 +26,7 @@ from nearcode.telemetry.propagation import current_traceparent, use_traceparent
 
 E = TypeVar("E", bound=Message)
 log = structlog.get_logger()
+tracer = trace.get_tracer("nearcode.events")
 
 _TIMEOUT = 5.0
 _POLL_SECONDS = 5.0
@@ -183,8 +185,8 @@ class JetStreamBus:
 
     async def _connected(self) -> None:
         """Waits until the broker is there: a question sent to nobody would wait for its time-out instead."""
-        while not self._client.is_connected and not self._closing.is_set():
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - the client library tells nobody
+        while not self._client.is_connected and not self._closing.is_set():  # noqa: ASYNC110 - the client tells nobody
+            await asyncio.sleep(0.05)
 
     async def _consumer(self, name: str, concurrency: int) -> JetStreamContext.PullSubscription:
         config = ConsumerConfig(
@@ -251,7 +253,12 @@ class _Reactor(Generic[E]):
         except DecodeError as error:
             await self._bus.quarantine(message, f"cannot be decoded: {error}", Reason.MALFORMED_REQUEST)
             return
-        with use_traceparent((message.headers or {}).get("traceparent", "")):
+        name = event.DESCRIPTOR.name
+        attributes = {"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": name}
+        with (
+            use_traceparent((message.headers or {}).get("traceparent", "")),
+            tracer.start_as_current_span(f"process {name}", kind=trace.SpanKind.CONSUMER, attributes=attributes),
+        ):
             await self._answer(message, event)
 
     async def _answer(self, message: Msg, event: E) -> None:

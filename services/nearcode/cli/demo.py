@@ -1,5 +1,6 @@
 """`demo`: index a project, then search, complete and ask, as a first look at what nearcode does."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -33,7 +34,7 @@ def demo(program: Program, path: Path | None) -> int:
 
 async def _demo(program: Program, folder: Path, showcase: Showcase) -> int:
     async with program.client() as client:
-        _title(f"nearcode index {folder}")
+        _title("index", str(folder))
         with progress(click.get_current_context().color is False) as show:
             status = await build(client, folder, show)
         if status.state is RepositoryState.FAILED:
@@ -48,12 +49,12 @@ async def _demo(program: Program, folder: Path, showcase: Showcase) -> int:
     return OK
 
 
-def _title(command: str) -> None:
-    click.echo(f"\n{click.style('$ ' + output.one_line(command), bold=True)}")
+def _title(*arguments: str) -> None:
+    click.echo(f"\n{click.style('$ nearcode ' + output.one_line(shlex.join(arguments)), bold=True)}")
 
 
 async def _search(client: Client, located: Located, query: str) -> Snippet | None:
-    _title(f'nearcode search "{query}" --repo {located.root} --limit 3')
+    _title("search", query, "--repo", str(located.root), "--limit", "3")
     found = await client.assistant.search(client.user, [located.workspace()], query, 3, 0.0, SECONDS)
     output.show(found.snippets, located)
     return next(iter(found.snippets), None)
@@ -65,7 +66,7 @@ async def _complete(client: Client, located: Located, showcase: Showcase, best: 
     if not cut:
         return
     place = Located(located.status, located.root, path)
-    _title(f"nearcode complete {located.file(path)}:{cut.line}:{cut.column} --trace")
+    _title("complete", f"{located.file(path)}:{cut.line}:{cut.column}", "--trace")
     answer = await complete_at(client, place, (cut.prefix, cut.suffix), COMPLETE_MS, echo=False)
     click.echo(f"before the cursor: {output.one_line(cut.before)}")
     click.echo(f"suggested:         {click.style(output.printable(answer.text).rstrip() or '(nothing)', fg='green')}")
@@ -77,7 +78,7 @@ async def _complete(client: Client, located: Located, showcase: Showcase, best: 
 
 
 async def _ask(client: Client, located: Located, question: str) -> None:
-    _title(f'nearcode ask "{question}" --repo {located.root}')
+    _title("ask", question, "--repo", str(located.root))
     answer = await ask_about(client, located, question, ASK_MS, echo=True)
     click.echo("\nMade from:")
     show_citations(answer, located)

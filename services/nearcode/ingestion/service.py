@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
+from opentelemetry import trace
+
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact
 from nearcode.domain.errors import Conflict, NotFound
@@ -15,6 +17,8 @@ from nearcode.ingestion.address import Address
 from nearcode.ingestion.builder import Builder
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.ports import Artifacts, Source, Sources
+
+tracer = trace.get_tracer("nearcode.ingestion")
 
 
 class Ingestion:
@@ -49,8 +53,11 @@ class Ingestion:
 
     async def sync(self, repository: str) -> RepositoryStatus:
         """Wants the repository's present state. Returns at once; the index follows. Raises NotFound, Unavailable."""
-        found = await self._load(repository)
-        source = self.source(found.manifest)
+        with tracer.start_as_current_span("sync"):
+            return await self._sync(await self._load(repository))
+
+    async def _sync(self, found: Versioned) -> RepositoryStatus:
+        repository, source = found.manifest.repository, self.source(found.manifest)
         snapshot = await asyncio.to_thread(source.snapshot)
         while True:
             manifest = found.manifest
