@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from nearcode.generation.profiles import Profile
 
 # A rate drops at once when another program takes the cores; half of the estimate was still met in nine of ten calls.
-_SAFETY = 0.6
+_SAFETY = 0.5
 # An answer of fewer tokens is seldom a line of code.
 _RESERVED_TOKENS = 12
 _OVERHEAD_SECONDS = 0.02

@@ -103,7 +103,8 @@ def settle(rules: StopRules, text: str, final: bool) -> tuple[str, bool]:
     final = final or ended or looped
     lines, stopped = _lines(rules, healed, final)
     done = ended or looped or stopped
-    return _without_overlap("\n".join(lines), rules.rest, final or done), done
+    shown = _without_overlap("\n".join(lines), rules.rest)
+    return (shown if shown.strip() else ""), done
 
 
 def _until_token(text: str, tokens: tuple[str, ...], final: bool) -> tuple[str, bool]:
@@ -209,7 +210,7 @@ def _shown(lines: list[str]) -> list[str]:
     return lines[:end]
 
 
-def _without_overlap(text: str, rest: str, final: bool) -> str:
+def _without_overlap(text: str, rest: str) -> str:
     """Leaves out the end of the text that stands after the cursor already; while the text grows, it is held back."""
     if not rest.strip():
         return text.rstrip()
