@@ -15,7 +15,6 @@ class ScriptedModel:
     name: str = "qwen2.5-coder-7b"
     before: float = 0.0
     between: float = 0.0
-    finish: Finish = Finish("stop", prompt_tokens=10, completion_tokens=5)
     asked: list[TextRequest | ChatRequest] = field(default_factory=list)
     said: int = 0
     closed: int = 0
@@ -41,6 +40,6 @@ class ScriptedModel:
                 self.said += 1
                 yield piece
                 await asyncio.sleep(self.between)
-            yield self.finish
+            yield Finish("stop", prompt_tokens=10, completion_tokens=5)
         finally:
             self.closed += 1

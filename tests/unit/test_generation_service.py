@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncGenerator
 
 import pytest
-
 from nearcode.domain.completion import Message, Outcome
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
 from nearcode.domain.language_model import ChatRequest, TextRequest
@@ -14,6 +13,7 @@ from nearcode.generation.pacing import paced
 from nearcode.generation.profiles import load_profiles
 from nearcode.generation.service import Generation
 from nearcode.generation.settings import GenerationSettings
+
 from tests.unit.scripted_model import ScriptedModel
 
 CURSOR = CodeCursor("shop/cart.py", "class Cart:\n    def total(self):\n        return ", "\n")
@@ -112,7 +112,7 @@ async def test_closing_the_stream_stops_the_model() -> None:
 async def test_cancelled_caller_stops_the_model() -> None:
     model = ScriptedModel([["late"]], before=10.0)
     task = asyncio.create_task(collect(generation(model).complete(CURSOR, [], 0, 9.0)))
-    while not model.asked:
+    while not model.asked:  # noqa: ASYNC110 - the double has no event to wait for
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -152,7 +152,7 @@ async def test_chat_without_a_question_is_refused() -> None:
 
 
 async def test_unknown_profile_is_named_in_the_error() -> None:
-    with pytest.raises(InvalidRequest, match="generation.profile 'nope'"):
+    with pytest.raises(InvalidRequest, match=r"generation\.profile 'nope'"):
         await collect(generation(ScriptedModel([[]]), profile="nope").complete(CURSOR, [], 0, 3.0))
 
 

@@ -1,9 +1,10 @@
 """Where a completion ends: what the editor is given, and what it is spared."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from nearcode.domain.retrieval import CodeCursor
 from nearcode.generation.stop import StopRules, StopStream
 
@@ -67,7 +68,7 @@ PLACES = st.tuples(CODE, CODE, st.sampled_from(["", " ", "    "]))
 def test_how_the_text_was_split_changes_nothing(place: tuple[str, str, str], written: str, cuts: list[int]) -> None:
     prefix, suffix, typed = place
     at = sorted({min(cut, len(written)) for cut in cuts} | {0, len(written)})
-    pieces = [written[a:b] for a, b in zip(at, at[1:], strict=False)]
+    pieces = [written[a:b] for a, b in pairwise(at)]
     assert completed(prefix, suffix, pieces, typed)[0] == completed(prefix, suffix, list(written), typed)[0]
     assert completed(prefix, suffix, pieces, typed)[0] == completed(prefix, suffix, [written], typed)[0]
 

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from nearcode.domain.retrieval import CodeCursor, Snippet
 from nearcode.generation.cutting import head, tail
 from nearcode.generation.profiles import choose, load_profiles

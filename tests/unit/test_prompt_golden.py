@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from nearcode.domain.completion import Message
 from nearcode.domain.retrieval import CodeCursor, Snippet
 from nearcode.generation.chat_prompt import chat_prompt

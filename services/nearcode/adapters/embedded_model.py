@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,7 @@ _CONTEXT_TOKENS = 2048
 _SLOTS = 2
 _MOST_THREADS = 4
 _START_SECONDS = 60.0
+_END_IS_TOLD_SECONDS = 0.3
 
 
 class EmbeddedModel:
@@ -59,19 +60,13 @@ class EmbeddedModel:
             return False
         return self._client is None or self.pid is None or await self._client.healthy()
 
-    async def complete(self, request: TextRequest) -> AsyncGenerator[str | Finish, None]:
+    def complete(self, request: TextRequest) -> AsyncGenerator[str | Finish, None]:
         """Streams the continuation of a prompt."""
-        client = await self._running()
-        async with aclosing(client.complete(request)) as parts:
-            async for part in parts:
-                yield part
+        return self._ask(lambda client: client.complete(request))
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[str | Finish, None]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[str | Finish, None]:
         """Streams the answer to a conversation."""
-        client = await self._running()
-        async with aclosing(client.chat(request)) as parts:
-            async for part in parts:
-                yield part
+        return self._ask(lambda client: client.chat(request))
 
     async def close(self) -> None:
         """Ends the child."""
@@ -80,6 +75,32 @@ class EmbeddedModel:
             await asyncio.wait([self._starting])
             self._starting = None
         await self._end()
+
+    async def _ask(
+        self, ask: Callable[[OpenAIModel], AsyncGenerator[str | Finish, None]]
+    ) -> AsyncGenerator[str | Finish, None]:
+        """Asks a new child, once, when the old one turns out to be dead before it said anything."""
+        for last in (False, True):
+            client, begun = await self._running(), False
+            try:
+                async with aclosing(ask(client)) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
+                return
+            except Unavailable:
+                if not await self._died() or begun or last:
+                    raise
+
+    async def _died(self) -> bool:
+        """Whether the child has ended; its end is told a moment after its connections break."""
+        if self._process is None:
+            return True
+        try:
+            await asyncio.wait_for(self._process.wait(), _END_IS_TOLD_SECONDS)
+        except TimeoutError:
+            return False
+        return True
 
     async def _running(self) -> OpenAIModel:
         """The client of a running child. Starting goes on in the background when a caller gives up waiting."""
