@@ -7,9 +7,17 @@ import pytest
 from nearcode.adapters.vector_cache import VectorCache
 from nearcode.domain.index import FileTexts, ModelProfile
 from nearcode.embedding.cached import CachedEmbedder, content_key
+from nearcode.telemetry.structured import structured_logger
 from structlog.testing import capture_logs
 
 from tests.unit.memory_embedding import LengthEmbedder
+
+
+@pytest.fixture(autouse=True)
+def configured_logs() -> None:
+    """The first line that is logged configures the logs, which would undo their capture."""
+    structured_logger("tests")
+
 
 FILES = [FileTexts("a/b.py", ("one", "three")), FileTexts("c.py", ("four!", "")), FileTexts("d.py", ())]
 

@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from nearcode.domain.expansion import Expansion
 from nearcode.domain.index import Sparse
 from nearcode.domain.terms import identifier_term_ids
 
@@ -21,6 +22,8 @@ FIELD_COUNT = 1
 """How often a field's word (names defined, enclosing scopes, words of the path) counts on top of its occurrences in the text,
 before saturation, as in BM25F (Robertson, Zaragoza and Taylor 2004)."""
 
+_TERM_IDS = Expansion(identifier_term_ids)
+
 
 def document_vectors(counts: Sequence[Mapping[str, int]], fields: Sequence[Sequence[str]] = ()) -> list[Sparse]:
     """One sparse vector a text from the counts of its identifiers. `fields` are further identifiers of each text.
@@ -28,12 +31,13 @@ def document_vectors(counts: Sequence[Mapping[str, int]], fields: Sequence[Seque
     Indices are term ids, distinct and ascending (colliding terms add up); values are tf (K1 + 1) / (tf + K1), float32.
     """
     counted = [_with_fields(each, fields[at] if fields else ()) for at, each in enumerate(counts)]
-    ids = [identifier_term_ids(identifier) for identifier in chain.from_iterable(counted)]
-    per_identifier = np.fromiter(map(len, ids), np.int64, len(ids))
-    terms = np.fromiter(chain.from_iterable(ids), np.uint64, int(per_identifier.sum()))
-    tf = np.fromiter(chain.from_iterable(each.values() for each in counted), np.float64, len(ids))
+    identifiers = list(chain.from_iterable(counted))
+    terms, per_identifier = _TERM_IDS(identifiers)
+    tf = np.fromiter(chain.from_iterable(each.values() for each in counted), np.float64, len(identifiers))
     text = np.repeat(np.arange(len(counted), dtype=np.uint64), [len(each) for each in counted])
-    keys, tf = _add_up(np.repeat(text, per_identifier) << np.uint64(32) | terms, np.repeat(tf, per_identifier))
+    keys, tf = _add_up(
+        np.repeat(text, per_identifier) << np.uint64(32) | terms.astype(np.uint64), np.repeat(tf, per_identifier)
+    )
     ends = np.searchsorted(keys, np.arange(1, len(counted), dtype=np.uint64) << np.uint64(32))
     values = (tf * (K1 + 1) / (tf + K1)).astype(np.float32)
     indices = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
@@ -69,7 +73,7 @@ def _add_up(keys: NDArray[np.uint64], values: NDArray[np.float64]) -> tuple[NDAr
     """Distinct keys in ascending order, with the sums of their values (whole numbers, so any order gives the same sum)."""
     if not len(keys):
         return keys, values
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     keys, values = keys[order], values[order]
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     return keys[starts], np.add.reduceat(values, starts)

@@ -19,9 +19,11 @@ _LONGEST_IDENTIFIER = 256
 """Characters. What is longer is data (base64, minified tables), never a name that anybody asks for."""
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=50_000)
 def split_identifier(identifier: str) -> tuple[str, ...]:
     """`getHTTPResponse2` -> get, http, response, 2."""
+    if identifier.isascii() and identifier.isalpha() and identifier.islower():
+        return (identifier,) if len(identifier) <= _LONGEST else ()
     pattern = _PARTS if identifier.isascii() else _LETTERS_OR_DIGITS
     spaced = identifier if identifier.isascii() else _spaced(identifier)
     return tuple(part.lower() for part in pattern.findall(spaced) if len(part) <= _LONGEST)
@@ -32,7 +34,7 @@ def _spaced(identifier: str) -> str:
     return identifier[:1] + "".join(f" {b}" if a.islower() and b.isupper() else b for a, b in pairwise(identifier))
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=50_000)
 def identifier_terms(identifier: str) -> tuple[str, ...]:
     """The words of an identifier and, when it has several, the whole of it in lower case: exact names then outweigh parts."""
     parts = split_identifier(identifier)
@@ -82,7 +84,7 @@ def path_words(path: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for identifier in path_identifiers(path) for word in split_identifier(identifier)))
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=50_000)
 def term_id(term: str) -> int:
     """A term's index in sparse vectors and counts: CRC-32 of its UTF-8 (uint32)."""
     return zlib.crc32(term.encode("utf-8", "surrogatepass"))
@@ -93,7 +95,6 @@ def term_ids(terms: Iterable[str]) -> list[int]:
     return [term_id(term) for term in terms]
 
 
-@lru_cache(maxsize=200_000)
-def identifier_term_ids(identifier: str) -> tuple[int, ...]:
+def identifier_term_ids(identifier: str) -> list[int]:
     """Ids of an identifier's terms, in the order of `identifier_terms`."""
-    return tuple(term_ids(identifier_terms(identifier)))
+    return term_ids(identifier_terms(identifier))
