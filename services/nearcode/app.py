@@ -7,32 +7,31 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
-
 from nearcode.auth.token import ensure_token
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
-from nearcode.domain.index import IndexSpace
-from nearcode.domain.retrieval import Retriever
-from nearcode.runtime.channel import Channel, Client, connect
 from nearcode.runtime.home import Home
 from nearcode.settings import Settings
+from nearcode.telemetry.log import get_logger
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as NatsClient
 
+    from nearcode.adapters.artifact_cache import CachedArtifacts
     from nearcode.adapters.jetstream import JetStreamBus
-    from nearcode.adapters.jetstream_stores import KvManifests, ObjectArtifacts
+    from nearcode.adapters.jetstream_stores import KvManifests
     from nearcode.adapters.revisions import ArtifactRevisions
     from nearcode.domain.completion import Generator
     from nearcode.domain.index import ChunkIndex, Embedder
     from nearcode.domain.language_model import LanguageModel
+    from nearcode.domain.retrieval import Retriever
     from nearcode.gateway.repositories import ReadableRepositories
     from nearcode.gateway.service import Gateway
     from nearcode.ingestion.rpc import RemoteIngestion
     from nearcode.ingestion.service import Ingestion
+    from nearcode.runtime.channel import Client
 
 T = TypeVar("T")
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 SERVICES = ("gateway", "ingestion", "chunking", "embedding", "retrieval", "generation")
 SPACE = "completion"
@@ -60,11 +59,13 @@ class App:
         self.home = Home(settings.home)
         self.built: dict[str, asyncio.Future[Any]] = {}
         self._stack = AsyncExitStack()
+        self._children: list[Callable[[], Awaitable[None]]] = []
 
     async def __aenter__(self) -> "App":
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         if self.holds_home:
             self._stack.enter_context(self.home.locked())
+        self._stack.push_async_callback(self._close_children)
         return self
 
     @property
@@ -79,6 +80,10 @@ class App:
         await asyncio.gather(*self.built.values(), return_exceptions=True)
         await self._stack.aclose()
 
+    async def _close_children(self) -> None:
+        """Ends the child processes together, after everything that talks to them."""
+        await asyncio.gather(*(close() for close in self._children))
+
     # Stores and models
 
     @once
@@ -88,7 +93,7 @@ class App:
         from nearcode.adapters.nats_child import NatsChild
 
         child = NatsChild(self.home.folder / "nats", self._log("nats"))
-        self._stack.push_async_callback(child.close)
+        self._children.append(child.close)
         await child.start()
         return child.url
 
@@ -116,13 +121,15 @@ class App:
         return KvManifests(await self.nats())
 
     @once
-    async def artifacts(self) -> "ObjectArtifacts":
+    async def artifacts(self) -> "CachedArtifacts":
+        from nearcode.adapters.artifact_cache import CachedArtifacts
         from nearcode.adapters.jetstream_stores import ObjectArtifacts
 
-        return ObjectArtifacts(await self.nats())
+        return CachedArtifacts(ObjectArtifacts(await self.nats()), self.home.folder / "cache" / "revisions")
 
     @once
     async def index(self) -> "ChunkIndex":
+        from nearcode.domain.index import IndexSpace
         from nearcode.embedding.profiles import profile
 
         space = IndexSpace(SPACE, profile(self.settings.embedding.profile))
@@ -145,7 +152,7 @@ class App:
 
         edge = EdgeChunkIndex(space, self.home.folder / "index" / SPACE, self._log("index"))
         await edge.open()
-        self._stack.push_async_callback(edge.close)
+        self._children.append(edge.close)
         return edge
 
     @once
@@ -170,7 +177,7 @@ class App:
         from nearcode.adapters.embedded_model import EmbeddedModel
 
         embedded = EmbeddedModel(self._log("model"), settings.threads, settings.model_path)
-        self._stack.push_async_callback(embedded.close)
+        self._children.append(embedded.close)
         return embedded
 
     # Ports: a local object or a remote client
@@ -199,7 +206,7 @@ class App:
         return RemoteIngestion(self._client(self.settings.ingestion.address, ingestion_pb2, "IngestionService"))
 
     @once
-    async def retriever(self) -> Retriever:
+    async def retriever(self) -> "Retriever":
         if "retrieval" not in self.targets:
             from nearcode.api.retrieval.v1 import retrieval_pb2
             from nearcode.retrieval.rpc import RemoteRetriever
@@ -257,10 +264,13 @@ class App:
     # What runs
 
     async def warm(self) -> None:
-        """Builds the slow things at once instead of one after the other."""
-        wanted: list[Awaitable[object]] = [self.nats()]
+        """Builds the slow things at once instead of one after the other: first the children, which start while this process
+        still imports."""
+        wanted: list[Awaitable[object]] = [self.events_url()]
         if self.targets & {"retrieval", "embedding", "ingestion"}:
             wanted.append(self.index())
+        await asyncio.sleep(0)
+        wanted.append(self.nats())
         if self.targets & {"retrieval", "embedding"}:
             wanted.append(self.embedder())
         if "retrieval" in self.targets:
@@ -300,7 +310,7 @@ class App:
 
         settings = self.settings.chunking
         pool = ParserPool(settings.workers, settings.cpu_seconds, settings.wall_seconds, self._log("parser"))
-        self._stack.push_async_callback(pool.close)
+        self._children.append(pool.close)
         return Chunking(await self.ingestion(), pool, self.is_current)
 
     @once
@@ -336,15 +346,14 @@ class App:
         """What callers over TCP must send, and what this process sends."""
         return ensure_token(token_file(self.settings))
 
-    def _client(self, address: str, messages: Any, service: str) -> Client:
-        return Client(self._channel(address), messages.DESCRIPTOR.services_by_name[service])
+    def _client(self, address: str, messages: Any, service: str) -> "Client":
+        from nearcode.runtime.channel import Client, connect
 
-    def _channel(self, address: str) -> Channel:
         if not address:
             raise InvalidRequest("a service that runs elsewhere needs its address in the settings", Reason.INVALID_SETTING)
         channel = connect(address, self.token)
         self._stack.push_async_callback(channel.close)
-        return channel
+        return Client(channel, messages.DESCRIPTOR.services_by_name[service])
 
     def _log(self, name: str) -> Path:
         return self.settings.log_dir / f"{name}.log"

@@ -5,10 +5,10 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nearcode.app import App, token_file
 from nearcode.auth.local import LOCAL_USER
@@ -37,7 +37,7 @@ class EngineClient:
     assistant: Assistant
     repositories: Repositories
     running: bool
-    warm_model: Callable[[], Awaitable[None]]
+    warm_model: Callable[[], Coroutine[Any, Any, None]]
     user: str = LOCAL_USER
 
 
@@ -98,8 +98,11 @@ async def dead_letters(settings: Settings) -> AsyncIterator["DeadLetters"]:
 async def _own(settings: Settings) -> AsyncIterator[EngineClient]:
     async with _telemetry(settings, "nearcode", settings.log_dir / "engine.log"), App(settings, ("all",)) as app:
         await app.warm()
-        await app.start_workers()
-        yield EngineClient(await app.gateway(), await app.repositories(), running=False, warm_model=app.warm_model)
+        working = asyncio.create_task(app.start_workers())  # a question need not wait for them
+        try:
+            yield EngineClient(await app.gateway(), await app.repositories(), running=False, warm_model=app.warm_model)
+        finally:
+            await working
 
 
 @contextlib.asynccontextmanager

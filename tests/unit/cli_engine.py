@@ -158,6 +158,8 @@ class FakeClient:
     repositories: FakeRepositories
     user: str = "local"
 
+    async def warm_model(self) -> None: ...
+
 
 @dataclass
 class FakeCheck:

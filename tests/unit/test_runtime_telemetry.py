@@ -25,20 +25,20 @@ ids = st.builds(
 LOGGING = """
 import logging, sys
 from pathlib import Path
-import structlog
+from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.logs import set_up_logs
 from nearcode.telemetry.propagation import use_traceparent
 from nearcode.telemetry.settings import TelemetrySettings
 set_up_logs(TelemetrySettings(log_format=sys.argv[1], log_level="info"), Path(sys.argv[2]) if sys.argv[2] else None)
 body = "def secret(): pass"
 with use_traceparent("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"):
-    structlog.get_logger("nearcode.x").info("hello", files=3)
-    structlog.get_logger("nearcode.x").debug("too fine")
+    get_logger("nearcode.x").info("hello", files=3)
+    get_logger("nearcode.x").debug("too fine")
     logging.getLogger("some.library").warning("theirs %d", 4)
     try:
         1 / 0
     except ZeroDivisionError:
-        structlog.get_logger("nearcode.x").exception("a bug")
+        get_logger("nearcode.x").exception("a bug")
         logging.getLogger("some.library").exception("their bug")
 assert "opentelemetry.sdk" not in sys.modules
 """

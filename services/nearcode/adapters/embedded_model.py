@@ -22,6 +22,8 @@ _CONTEXT_TOKENS = 2048
 # Two, so that a request that is being cancelled does not hold up the next one.
 _SLOTS = 2
 _MOST_THREADS = 4
+# About 300 million parameters at four bits.
+_SMALL_BYTES = 250 * 2**20
 _START_SECONDS = 60.0
 _END_IS_TOLD_SECONDS = 0.3
 
@@ -121,7 +123,7 @@ class EmbeddedModel:
         path, key = self._file(), secrets.token_urlsafe(24)
         config = {
             "model": str(path), "name": path.stem, "key": key, "threads": self._threads, "parent": os.getpid(),
-            "context": _CONTEXT_TOKENS, "slots": _SLOTS,
+            "context": _CONTEXT_TOKENS, "slots": _SLOTS, "small": path.stat().st_size < _SMALL_BYTES,
         }  # fmt: skip
         self._process = process = await self._spawn()
         try:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import nats
-import structlog
 from google.protobuf.message import DecodeError, Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -22,10 +21,11 @@ from opentelemetry import trace
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.events import topology
 from nearcode.events.bus import Handler, subject
+from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import current_traceparent, use_traceparent
 
 E = TypeVar("E", bound=Message)
-log = structlog.get_logger()
+log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.events")
 
 _TIMEOUT = 5.0

@@ -35,6 +35,14 @@ async def _bucket(client: Client, name: str) -> KeyValue:
             return await stream.create_key_value(KeyValueConfig(bucket=name, storage=StorageType.FILE))
 
 
+async def _keys(client: Client, bucket: str, prefix: str) -> list[str]:
+    """The keys of a bucket that begin with `prefix`, without it; those of deleted entries among them."""
+    subjects = f"$KV.{bucket}.{prefix}"
+    with nats_errors():
+        info = await client.jetstream(timeout=_TIMEOUT).stream_info(f"KV_{bucket}", subjects_filter=subjects + ">")
+    return [name.removeprefix(subjects) for name in info.state.subjects or {}]
+
+
 class KvManifests:
     """Manifests in a key-value bucket, moved by compare-and-set only."""
 
@@ -78,18 +86,10 @@ class KvManifests:
             await kv.purge(repository)
 
     async def all(self) -> list[Manifest]:
-        kv = await self._open()
-        with nats_errors():
-            watcher = await kv.watchall(ignore_deletes=True)
-            try:
-                found: list[Manifest] = []
-                async for entry in watcher:
-                    if entry is None:
-                        break
-                    found.append(_decode(entry.value or b""))
-            finally:
-                await watcher.stop()  # type: ignore[no-untyped-call]
-        return sorted(found, key=lambda manifest: manifest.name)
+        """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
+        await self._open()
+        found = await asyncio.gather(*(self.get(name) for name in await _keys(self._client, "manifests", "")))
+        return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
 
 
 class KvBuilds:
@@ -113,10 +113,7 @@ class KvBuilds:
     async def batches(self, build: str) -> set[str]:
         """Names of the batches that are in."""
         await self._open()
-        prefix = f"$KV.builds.{build}."
-        with nats_errors():
-            info = await self._client.jetstream(timeout=_TIMEOUT).stream_info("KV_builds", subjects_filter=prefix + ">")
-        return {name.removeprefix(prefix) for name in (info.state.subjects or {})}
+        return set(await _keys(self._client, "builds", f"{build}."))
 
     async def outcomes(self, build: str, batches: Sequence[str]) -> list[bytes]:
         """The outcomes of batches, in their order."""

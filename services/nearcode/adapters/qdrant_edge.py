@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters.qdrant_edge_wire import Batch, Lane, Page
 from nearcode.domain.errors import Conflict, NearcodeError, Reason, Unavailable
@@ -198,6 +196,8 @@ class EdgeChunkIndex:
 
 
 def _batch(points: Sequence[Point], space: IndexSpace) -> Batch:
+    import numpy as np  # not at the top: the child starts while it loads
+
     for point in points:
         layout.check_vector(point, space)
     return Batch(
@@ -216,10 +216,10 @@ def _lane(query: LaneQuery) -> Lane | None:
     if query.limit <= 0:
         return None
     if isinstance(query, DenseQuery):
-        return Lane(query.limit, below, dense=query.vector.astype(np.float32, copy=False).tobytes())
+        return Lane(query.limit, below, dense=query.vector.astype("float32", copy=False).tobytes())
     if isinstance(query, DefinitionQuery):
         return Lane(query.limit, below, names=query.names) if query.names else None
-    terms, weights = query.terms.indices.astype(np.uint32, copy=False), query.terms.values.astype(np.float32, copy=False)
+    terms, weights = query.terms.indices.astype("uint32", copy=False), query.terms.values.astype("float32", copy=False)
     return Lane(query.limit, below, terms=terms.tobytes(), weights=weights.tobytes()) if len(terms) else None
 
 

@@ -3,6 +3,7 @@
 Imports neither numpy nor a client library, to start quickly and stay small; vectors travel as bytes.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -229,11 +230,16 @@ def _found(record: Any, score: float) -> Found:
 
 
 class Owner:
-    """Opens the shard at the first request, and again at the next one if that failed."""
+    """Opens the shard while its owner is still starting, and again at the next request if that failed."""
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, object], reserve: int) -> None:
         self._arguments = (folder, fingerprint, reserve)
         self._shard: Shard | None = None
+
+    def prepare(self) -> None:
+        """Opens the shard. What is wrong with it is told to the first request, which tries again."""
+        with contextlib.suppress(Mismatch, Locked, Broken, DiskFull):
+            self._shard = Shard(*self._arguments)
 
     def handle(self, request: tuple[Any, ...]) -> Any:
         """Calls the shard's method that the request names."""
@@ -249,5 +255,5 @@ class Owner:
 
 if __name__ == "__main__":
     owner = Owner(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3]))
-    serve(owner.handle)
+    serve(owner.handle, owner.prepare)
     owner.close()

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 
-from nearcode.adapters.jetstream_stores import ObjectArtifacts
+from nearcode.adapters.artifact_cache import CachedArtifacts
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact, ArtifactRevision
 from nearcode.domain.errors import NotFound
@@ -20,7 +20,7 @@ _FRESH_SECONDS = 1.0
 class ArtifactRevisions:
     """Implements domain.repository.Revisions. Least recently used repositories fall out of memory."""
 
-    def __init__(self, manifests: Manifests, artifacts: ObjectArtifacts) -> None:
+    def __init__(self, manifests: Manifests, artifacts: CachedArtifacts) -> None:
         self._manifests, self._artifacts = manifests, artifacts
         self._revisions: OrderedDict[str, ArtifactRevision] = OrderedDict()
         self._asked: dict[str, float] = {}

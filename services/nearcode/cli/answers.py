@@ -79,6 +79,7 @@ async def _complete(program: Program, place: Place, code: tuple[str, str], deadl
 async def complete_at(client: Client, located: Located, code: tuple[str, str], deadline: int, echo: bool) -> Answer:
     """Completes between the two pieces of code of the file that `located` names."""
     cursor = CodeCursor(located.inside, *code)
+    await client.warm_model()
     return await collect(client.assistant.complete(client.user, located.whole(), cursor, 0, 0, deadline / 1e3), echo)
 
 
@@ -126,6 +127,7 @@ async def _ask(program: Program, question: str, repo: str, deadline: int, shape:
 async def ask_about(client: Client, located: Located, question: str, deadline: int, echo: bool) -> Answer:
     """Asks one question about one repository."""
     messages = [Message("user", question)]
+    await client.warm_model()
     return await collect(client.assistant.chat(client.user, [located.workspace()], messages, 0, deadline / 1e3), echo)
 
 

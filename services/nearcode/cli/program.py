@@ -27,6 +27,10 @@ class Client(Protocol):
     @property
     def user(self) -> str: ...
 
+    async def warm_model(self) -> None:
+        """Returns when the language model is loaded, so that a deadline does not pay for it."""
+        ...
+
 
 class Check(Protocol):
     """A dependency as `doctor` found it; `todo` says what to do if it is not healthy."""

@@ -1,14 +1,17 @@
 """The chunk index and the embedders that feed it."""
 
+from __future__ import annotations  # numpy is named here and not needed: it takes a fifth of a second to load
+
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.principal import Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ _SHEBANGS: Final = {
     "escript": "erlang",
 }
 
+
 def _tables() -> tuple[MappingProxyType[str, Language], MappingProxyType[str, Language]]:
     by_name: dict[str, Language] = {}
     by_key: dict[str, Language] = {}

@@ -41,6 +41,11 @@ class Manifest:
         """The branch's name in points."""
         return self.branch or "workspace"
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being built and nothing of earlier revisions is left."""
+        return not self.retired and self.generation == (self.served.generation if self.served else 0)
+
     def want(self, commit: str) -> "Manifest":
         """Wants another commit: the next generation. What was being built is given up."""
         given_up = () if self.served and self.served.generation == self.generation else (draft_name(self),)
@@ -85,13 +90,14 @@ class Manifest:
 
 
 def artifact_name(manifest: Manifest) -> str:
-    """Where the artifact of the wanted revision is kept."""
-    return f"{manifest.repository}.{manifest.generation}"
+    """Where the artifact of the wanted revision is kept. Never the same again, also when the repository is disconnected and
+    connected once more: artifacts are cached by name."""
+    return f"{manifest.repository}.{manifest.generation}-{int(manifest.wanted_at * 1e3):x}"
 
 
 def draft_name(manifest: Manifest) -> str:
     """Where the plan of the revision that is being built is kept."""
-    return f"{manifest.repository}.{manifest.generation}.draft"
+    return f"{artifact_name(manifest)}.draft"
 
 
 @dataclass(frozen=True, slots=True)

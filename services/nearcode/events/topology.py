@@ -19,7 +19,7 @@ LARGEST_EVENT = 64 * 1024
 DUPLICATE_WINDOW = 600.0
 """Seconds within which the same message id is stored once."""
 
-ACK_WAIT = 30.0
+ACK_WAIT = 10.0
 """Seconds until an unanswered message is delivered again; a handler at work says so every third of them."""
 
 DELIVERIES = 5

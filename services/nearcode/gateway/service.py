@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-import structlog
 from google.protobuf.message import Message as Event
 from opentelemetry import trace
 
@@ -22,9 +21,10 @@ from nearcode.events.bus import Bus
 from nearcode.gateway.settings import GatewaySettings
 from nearcode.gateway.spans import link_sources, staged
 from nearcode.gateway.workspaces import Place, resolve_all
+from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import current_trace_id
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.gateway")
 
 _LONGEST_QUESTION = 20_000

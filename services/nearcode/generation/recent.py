@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-_KEPT = 16
+# The embedded model has two slots, each with the prompt that it read last; large servers are fast enough not to need this.
+_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class RecentPrompt:
 
 @dataclass(slots=True)
 class RecentPrompts:
-    """The last prompt of each file, as far as the model's own cache is likely to hold it."""
+    """The last prompts, one a file, as far as the model's own cache is likely to hold it."""
 
     _prompts: OrderedDict[str, RecentPrompt] = field(default_factory=OrderedDict)
 

@@ -41,6 +41,7 @@ class _Run:
 
     ends: float
     fresh: int = 0
+    prompt: int = 0
     started: float = 0.0
     first: float = 0.0
     last: float = 0.0
@@ -86,7 +87,7 @@ class Generation:
                 if number:
                     break
                 raise
-            run, used = _Run(ends, fresh), prompt.snippets_used
+            run, used = _Run(ends, fresh, model.speed.tokens(len(prompt.text))), prompt.snippets_used
             async with aclosing(self._written(model, run, attempt, prompt, limit)) as texts:
                 async for text in texts:
                     yield text
@@ -110,7 +111,8 @@ class Generation:
         limit = _limit(max_tokens, self._settings.chat_tokens)
         room = min(model.context_tokens - limit - _SPARE_TOKENS, model.speed.affordable(ends - self._clock()))
         prompt = chat_prompt(model.profile, messages, snippets, max(_LEAST_TOKENS, room), secrets.token_hex(4))
-        run = _Run(ends, model.speed.tokens(sum(len(message.content) for message in prompt.messages)))
+        size = model.speed.tokens(sum(len(message.content) for message in prompt.messages))
+        run = _Run(ends, size, size)
         parts = self._model.chat(ChatRequest(prompt.messages, limit))
         async with aclosing(self._streamed(model, run, parts, StopStream(StopRules(prose=True)))) as texts:
             async for text in texts:
@@ -149,6 +151,7 @@ class Generation:
         prompt = completion_prompt(profile, attempt.cursor, attempt.snippets, tokens)
         fresh = speed.tokens(len(prompt.text) - (shared_prefix(prompt.text, recent.text) if recent else 0))
         if speed.until_first(fresh) > seconds:
+            speed.refused()
             raise Unavailable("the model cannot read the code around the cursor in time", Reason.DEADLINE_EXCEEDED)
         model.recent.keep(attempt.cursor.path, RecentPrompt(tokens, prompt.text))
         return prompt, fresh
@@ -201,6 +204,7 @@ class Generation:
             model.speed.read(run.fresh, run.first - run.started)
             model.speed.wrote(run.pieces - 1, run.last - run.first)
         elif not run.first:
+            model.recent.forget()
             model.speed.read(run.fresh, self._clock() - run.started, finished=False)
         model.warm = model.warm or run.pieces > 0
 
@@ -211,7 +215,7 @@ class Generation:
         return Outcome(
             model.name,
             reason,
-            prompt_tokens=finish.prompt_tokens or run.fresh,
+            prompt_tokens=finish.prompt_tokens or run.prompt,
             completion_tokens=finish.completion_tokens or run.pieces,
             untrusted=not model.profile.trusted,
             snippets_used=used,

@@ -13,6 +13,7 @@ _WEIGHT = 0.3
 # Shorter readings and writings measure the network rather than the model.
 _LEAST_READ, _LEAST_WRITTEN = 24, 4
 _SLOWEST = 2.0
+_REVIVAL = 0.1
 
 
 @dataclass(slots=True)
@@ -54,3 +55,8 @@ class Speed:
         if tokens < _LEAST_WRITTEN or seconds <= 0:
             return
         self.writing = max(_SLOWEST, self.writing + _WEIGHT * (tokens / seconds - self.writing))
+
+    def refused(self) -> None:
+        """A call was refused for want of speed: what is not tried is not measured, so the estimate drifts back to its start."""
+        self.reading += _REVIVAL * max(0.0, self.profile.prompt_tokens_per_second - self.reading)
+        self.writing += _REVIVAL * max(0.0, self.profile.generated_tokens_per_second - self.writing)

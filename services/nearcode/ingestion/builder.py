@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import structlog
-
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact, FileOutcome, parts
 from nearcode.domain.errors import Conflict, NotFound
@@ -21,8 +19,9 @@ from nearcode.events.bus import Bus
 from nearcode.ingestion.ports import Artifacts, Builds, Source
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.runtime.wire import state_from_proto, version_from_proto, version_to_proto
+from nearcode.telemetry.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 CHANGED_MEANWHILE = "changed while it was indexed"
 """Reason of a file whose bytes were gone when they were needed; the folder is looked at once more."""

@@ -36,9 +36,13 @@ class FolderSource:
     def __init__(self, root: Path, largest_file: int) -> None:
         self._root, self._largest = root, largest_file
         self._known: dict[str, _Known] = {}
+        self._last: Snapshot | None = None
 
     def snapshot(self, commit: str = "") -> Snapshot:
-        """The folder's files now; `commit` is ignored, for a folder has no past. Raises NotFound."""
+        """The folder's files now; or as they were at the last look, if that is the `commit` asked for: whoever reads a file
+        that changed since is told. Raises NotFound."""
+        if self._last and commit == self._last.commit:
+            return self._last
         if not self._root.is_dir():
             raise NotFound(f"{self._root} is not a folder any more")
         files: list[FileVersion] = []
@@ -47,7 +51,8 @@ class FolderSource:
             self._take(path, files, others)
         files.sort(key=lambda file: file.path)
         others.sort(key=lambda other: other.path)
-        return Snapshot(_tree_id(files, others), tuple(files), tuple(others))
+        self._last = Snapshot(_tree_id(files, others), tuple(files), tuple(others))
+        return self._last
 
     def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
         """The bytes of file versions; none for a file that is not what it was."""
@@ -125,7 +130,7 @@ class FolderSource:
             others.append(FileStatus(path.encode("utf-8", "replace").decode(), "", FileState.SKIPPED, "path is not UTF-8"))
             return
         try:
-            info = os.lstat(self._root / path)
+            info = os.lstat(f"{self._root}/{path}")
         except FileNotFoundError:
             return  # tracked and deleted
         except OSError as error:

@@ -1,7 +1,6 @@
 """Ignore files: `.gitignore` syntax in `.gitignore`, `.ignore` and `.nearcodeignore`, each below the folder it lies in."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
@@ -37,8 +36,9 @@ class IgnoreRules:
         """The rule that ignores a path (a folder's ends in a slash), e.g. `ignored by .gitignore line 3: *.pyc`, or nothing."""
         if not self._files:
             return ""
-        for folder in (*map(str, PurePosixPath(path).parents),):
-            name = "" if folder == "." else folder
+        name = path.rstrip("/")
+        while name:
+            name = name.rpartition("/")[0]
             for file in reversed(self._files.get(name, ())):
                 result = file.spec.check_file(path[len(name) + 1 :] if name else path)
                 if result.include is None or result.index is None:

@@ -18,6 +18,9 @@ from nearcode.ingestion.builder import Builder
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.ports import Artifacts, Source, Sources
 
+_SETTLE_SECONDS = 20.0
+"""How long a digest waits for a build, or for the points of retired revisions to go."""
+
 tracer = trace.get_tracer("nearcode.ingestion")
 
 
@@ -109,8 +112,12 @@ class Ingestion:
         return await asyncio.to_thread(lambda: Artifact.load(data).files())
 
     async def digest(self, repository: str) -> dict[str, str]:
-        """The digest of the stored points, per index space."""
-        await self._load(repository)
+        """The digest of the stored points, per index space. Raises Conflict while a revision is built."""
+        deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+        while not (await self._load(repository)).manifest.settled:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Conflict("a revision is being built: what is stored now belongs to none")
+            await asyncio.sleep(0.02)
         return {self._index.space.name: await digest_of(self._index, repository)}
 
     async def read(self, repository: str, files: Sequence[FileVersion]) -> AsyncIterator[Blob]:

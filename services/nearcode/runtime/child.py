@@ -154,13 +154,15 @@ def _environment() -> Mapping[str, str]:
     return {**os.environ, _PARENT: str(os.getpid())}  # noqa: TID251 - the child inherits, nothing is read
 
 
-def serve(handle: Callable[[Any], Any]) -> None:
-    """The child's side: answers requests from stdin until it is closed, one at a time. Call it from `__main__` only."""
+def serve(handle: Callable[[Any], Any], prepare: Callable[[], None] = lambda: None) -> None:
+    """The child's side: answers requests from stdin until it is closed, one at a time. `prepare` runs before the first of
+    them, while the owner still starts. Call it from `__main__` only."""
     die_with_parent(int(os.environ[_PARENT]))  # noqa: TID251 - not a setting
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = os.fdopen(os.dup(0), "rb", buffering=2**20)
     answers = os.fdopen(os.dup(1), "wb", buffering=2**20)
     os.dup2(2, 1)  # a stray print must not break the frames
+    prepare()
     while len(head := requests.read(_LENGTH.size)) == _LENGTH.size:
         body = requests.read(_LENGTH.unpack(head)[0])
         answer = _answer(handle, body)

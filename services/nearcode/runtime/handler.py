@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -24,13 +23,14 @@ from opentelemetry import trace
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.runtime.door import ENTRANCE
 from nearcode.runtime.rpc_errors import abort, grpc_code, internal, status_of
+from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import ensure_trace, use_traceparent
 
 DEFAULT_SECONDS = 30.0
 """The longest a call may take, and what it gets when the client names no deadline."""
 
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
-import structlog
 from grpc_health.v1 import health_pb2
 
 from nearcode.domain.errors import NearcodeError, NotFound, Unavailable
 from nearcode.runtime.handler import Call
+from nearcode.telemetry.log import get_logger
 
 Check = Callable[[], Awaitable[bool]]
 """Asks a dependency whether it can work now. False, an exception or silence all mean no."""
 
 DRAINING = "draining"
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Health:
