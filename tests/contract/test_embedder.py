@@ -7,7 +7,7 @@ import pytest
 from nearcode.adapters.static_embedder import StaticEmbedder
 from nearcode.adapters.vector_cache import VectorCache
 from nearcode.domain.index import Embedder, FileTexts
-from nearcode.domain.terms import count_identifiers
+from nearcode.domain.terms import count_identifiers, term_id
 from nearcode.embedding.cached import CachedEmbedder
 from nearcode.embedding.profiles import profile
 
@@ -87,8 +87,6 @@ async def test_a_question_is_nearest_to_the_code_that_answers_it(embedder: Embed
 
 
 async def test_a_word_without_weight_does_not_matter_to_a_question(embedder: Embedder) -> None:
-    from nearcode.domain.terms import term_id
-
     plain = await embedder.embed_query("hash password", {})
     filled = await embedder.embed_query("the hash password", {term_id("the"): 0.0})
     np.testing.assert_allclose(plain, filled, atol=1e-6)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
+from nearcode.api.embedding.v1.embedding_pb2 import EmbedRequest
 from nearcode.api.events.v1.events_pb2 import BatchIndexed, FileOutcome
 from nearcode.api.repositories.v1.repositories_pb2 import FileState
 from nearcode.domain.errors import InvalidRequest, Unavailable
@@ -10,8 +11,10 @@ from nearcode.domain.index import IndexSpace, ModelProfile, Point
 from nearcode.domain.terms import term_id
 from nearcode.embedding.outcomes import FILE_TERMS, fair_limit
 from nearcode.embedding.profiles import profile
+from nearcode.embedding.rpc import EmbeddingServicer
 from nearcode.embedding.service import Embedding
 from nearcode.embedding.worker import EmbeddingWorker
+from nearcode.runtime.server import Call
 
 from tests.unit.memory_embedding import LengthEmbedder, MemoryBlobs, MemoryBus, batch, outline
 from tests.unit.memory_index import MemoryIndex
@@ -167,6 +170,13 @@ async def test_texts_of_a_call_become_vectors() -> None:
         await embedding.embed(["a"] * 1025, query=True)
     with pytest.raises(InvalidRequest, match="characters"):
         await embedding.embed(["a" * 1_000_001], query=False)
+
+
+async def test_a_call_over_the_wire_gets_profile_dimensions_and_rows() -> None:
+    answer = await EmbeddingServicer(World({}).embedding).embed(EmbedRequest(texts=["a", "bb"]), Call("someone", 1.0))
+    assert (answer.model_profile, answer.dimensions) == ("length-2", 2)
+    rows = np.frombuffer(answer.vectors, "<f4").reshape(2, 2)
+    np.testing.assert_allclose(rows, [[np.cos(1), np.sin(1)], [np.cos(2), np.sin(2)]], rtol=1e-6)
 
 
 async def test_the_worker_publishes_the_report_under_a_name_made_of_the_batch() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nearcode.domain.sparse import K1, document_vector, document_vectors, file_terms
+from nearcode.domain.sparse import AVERAGE_LENGTH, K1, B, document_vector, document_vectors, file_terms
 from nearcode.domain.terms import (
     count_identifiers,
     count_terms,
@@ -92,10 +92,15 @@ def test_lexical_vectors_are_those_of_each_text_alone(texts: list[str], names: l
         assert alone.indices.tobytes() == vector.indices.tobytes() and alone.values.tobytes() == vector.values.tobytes()
 
 
+def weight(tf: int, length: int) -> float:
+    return tf * (K1 + 1) / (tf + K1 * (1 - B + B * length / AVERAGE_LENGTH))
+
+
 @given(code)
 def test_a_lexical_vector_holds_each_term_once_in_order_and_saturated(text: str) -> None:
     vector = document_vector(count_identifiers(text))
-    expected = {term_id(term): tf * (K1 + 1) / (tf + K1) for term, tf in count_terms(text).items()}
+    terms = count_terms(text)
+    expected = {term_id(term): weight(tf, terms.total()) for term, tf in terms.items()}
     assert vector.indices.tolist() == sorted(expected)
     assert vector.indices.dtype == np.uint32 and vector.values.dtype == np.float32
     np.testing.assert_allclose(vector.values, [expected[term] for term in sorted(expected)], rtol=1e-6)
@@ -105,7 +110,12 @@ def test_a_lexical_vector_holds_each_term_once_in_order_and_saturated(text: str)
 def test_terms_that_collide_add_up() -> None:
     assert zlib.crc32(b"plumless") == zlib.crc32(b"buckeroo")
     vector = document_vector({"plumless": 2, "buckeroo": 1})
-    assert len(vector.indices) == 1 and vector.values[0] == pytest.approx(3 * (K1 + 1) / (3 + K1))
+    assert len(vector.indices) == 1 and vector.values[0] == pytest.approx(weight(3, 3))
+
+
+def test_a_word_tells_less_in_a_longer_chunk() -> None:
+    short, long = document_vector({"save": 1}), document_vector({"save": 1, "other": 200})
+    assert short.values[0] > 2 * long.values[long.indices.tolist().index(term_id("save"))]
 
 
 def test_names_and_path_weigh_a_little_more() -> None:

@@ -13,14 +13,17 @@ from nearcode.domain.expansion import Expansion
 from nearcode.domain.index import Sparse
 from nearcode.domain.terms import identifier_term_ids
 
-K1 = 1.2
-"""Saturation of BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", usual range 1.2 to 2): a term
-that occurs often counts at most K1 + 1 times as much as one that occurs once. Length is not normalized (b = 0): chunks are
-about as long as each other, and a constant average length is all that a vector may know of the others."""
+K1, B = 1.2, 0.75
+"""Saturation and length normalization of BM25, at their usual values (Robertson and Zaragoza 2009, "The Probabilistic Relevance
+Framework"). Docstring -> function of Django, hypothesis, aiohttp and rich, nDCG@10 of this lane alone: .21 .21 .23 .32 without
+length normalization, .40 .44 .46 .51 with it."""
 
-FIELD_COUNT = 1
+AVERAGE_LENGTH = 100
+"""Terms of an average chunk: a constant, about that of Django's chunks, because a vector must not know of other chunks."""
+
+FIELD_COUNT = 2
 """How often a field's word (names defined, enclosing scopes, words of the path) counts on top of its occurrences in the text,
-before saturation, as in BM25F (Robertson, Zaragoza and Taylor 2004)."""
+before saturation, as in BM25F (Robertson, Zaragoza and Taylor 2004). Measured as above: +.01 for 2 instead of 1."""
 
 _TERM_IDS = Expansion(identifier_term_ids)
 
@@ -28,18 +31,20 @@ _TERM_IDS = Expansion(identifier_term_ids)
 def document_vectors(counts: Sequence[Mapping[str, int]], fields: Sequence[Sequence[str]] = ()) -> list[Sparse]:
     """One sparse vector a text from the counts of its identifiers. `fields` are further identifiers of each text.
 
-    Indices are term ids, distinct and ascending (colliding terms add up); values are tf (K1 + 1) / (tf + K1), float32.
+    Indices are term ids, distinct and ascending (colliding terms add up); values are float32, of a text with `length` terms:
+    tf (K1 + 1) / (tf + K1 (1 - B + B length / AVERAGE_LENGTH)).
     """
     counted = [_with_fields(each, fields[at] if fields else ()) for at, each in enumerate(counts)]
     identifiers = list(chain.from_iterable(counted))
     terms, per_identifier = _TERM_IDS(identifiers)
     tf = np.fromiter(chain.from_iterable(each.values() for each in counted), np.float64, len(identifiers))
     text = np.repeat(np.arange(len(counted), dtype=np.uint64), [len(each) for each in counted])
-    keys, tf = _add_up(
-        np.repeat(text, per_identifier) << np.uint64(32) | terms.astype(np.uint64), np.repeat(tf, per_identifier)
-    )
+    text, tf = np.repeat(text, per_identifier), np.repeat(tf, per_identifier)
+    lengths = np.bincount(text.astype(np.int64), tf, minlength=len(counted))
+    keys, tf = _add_up(text << np.uint64(32) | terms.astype(np.uint64), tf)
+    length = lengths[(keys >> np.uint64(32)).astype(np.int64)]
     ends = np.searchsorted(keys, np.arange(1, len(counted), dtype=np.uint64) << np.uint64(32))
-    values = (tf * (K1 + 1) / (tf + K1)).astype(np.float32)
+    values = (tf * (K1 + 1) / (tf + K1 * (1 - B + B / AVERAGE_LENGTH * length))).astype(np.float32)
     indices = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     return [Sparse(*pair) for pair in zip(np.split(indices, ends), np.split(values, ends), strict=True)][: len(counted)]
 
