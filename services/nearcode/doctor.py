@@ -11,11 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from nearcode.app import read_secret
 from nearcode.domain.errors import NearcodeError
 from nearcode.domain.language_model import ServedModel
 from nearcode.engine import client
 from nearcode.settings import Settings
+from nearcode.stores import read_secret
 
 _LEAST_FREE = 1_000_000_000
 """Bytes: less is soon full. An index takes about as much as the code."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from prometheus_client import CollectorRegistry, Info
 
-from nearcode.app import SERVICES, App, token_file
+from nearcode.app import App, token_file
 from nearcode.auth.local import LocalAuthenticator
 from nearcode.auth.token import TokenAuthenticator
 from nearcode.runtime.health import Health
@@ -18,6 +18,7 @@ from nearcode.runtime.metrics import RpcMetrics
 from nearcode.runtime.ops import OpsServer
 from nearcode.runtime.server import RpcServer, rpc_handler
 from nearcode.settings import dump
+from nearcode.stores import SERVICES
 
 if TYPE_CHECKING:
     from nearcode.runtime.settings import ServiceSettings

@@ -1,0 +1,182 @@
+"""What one process holds: its home, its stores and its models, each built once and closed in reverse order."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nearcode.domain.errors import Reason, Unavailable
+from nearcode.runtime.home import Home
+from nearcode.settings import Settings
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client as NatsClient
+
+    from nearcode.adapters.artifact_cache import CachedArtifacts
+    from nearcode.adapters.jetstream import JetStreamBus
+    from nearcode.adapters.jetstream_stores import KvManifests
+    from nearcode.domain.index import ChunkIndex, Embedder
+    from nearcode.domain.language_model import LanguageModel
+
+S = TypeVar("S", bound="Stores")
+T = TypeVar("T")
+
+SERVICES = ("gateway", "ingestion", "chunking", "embedding", "retrieval", "generation")
+SPACE = "completion"
+"""The index space of the static embedder."""
+
+
+def once(build: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], Awaitable[T]]:
+    """The first call builds, all calls share the result, also those that come while it is built."""
+
+    @functools.wraps(build)
+    def shared(app: S) -> Awaitable[T]:
+        if build.__name__ not in app.built:
+            app.built[build.__name__] = asyncio.ensure_future(build(app))
+        return asyncio.shield(app.built[build.__name__])
+
+    return shared
+
+
+class Stores:
+    """Builds stores and models on demand. `async with` stops in reverse order whatever was started."""
+
+    def __init__(self, settings: Settings, targets: Sequence[str]) -> None:
+        self.settings = settings
+        self.targets = frozenset(SERVICES if "all" in targets else targets)
+        self.home = Home(settings.home)
+        self.built: dict[str, asyncio.Future[Any]] = {}
+        self._stack = AsyncExitStack()
+        self._children: list[Callable[[], Awaitable[None]]] = []
+
+    async def __aenter__(self: S) -> S:
+        self.settings.log_dir.mkdir(parents=True, exist_ok=True)
+        if self.holds_home:
+            self._stack.enter_context(self.home.locked())
+        self._stack.push_async_callback(self._close_children)
+        return self
+
+    @property
+    def holds_home(self) -> bool:
+        """Whether this process keeps stores of its own in the home folder, which only one may do."""
+        return not (self.settings.events.url and self.settings.index.url)
+
+    async def __aexit__(self, *exception: object) -> None:
+        for building in self.built.values():
+            if not building.done():
+                building.cancel()
+        await asyncio.gather(*self.built.values(), return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _close_children(self) -> None:
+        """Ends the child processes together, after everything that talks to them."""
+        await asyncio.gather(*(close() for close in self._children))
+
+    @once
+    async def events_url(self) -> str:
+        if self.settings.events.url:
+            return self.settings.events.url
+        from nearcode.adapters.nats_child import NatsChild
+
+        child = NatsChild(self.home.folder / "nats", self._log("nats"))
+        self._children.append(child.close)
+        await child.start()
+        return child.url
+
+    @once
+    async def nats(self) -> "NatsClient":
+        from nearcode.adapters.jetstream import connect as connect_nats
+
+        client = await connect_nats(await self.events_url(), "nearcode " + " ".join(sorted(self.targets)))
+        self._stack.push_async_callback(client.close)
+        return client
+
+    @once
+    async def bus(self) -> "JetStreamBus":
+        from nearcode.adapters.jetstream import JetStreamBus
+
+        bus = JetStreamBus(await self.nats(), self.settings.org, bulk=self.settings.events.bulk)
+        await bus.open()
+        self._stack.push_async_callback(bus.close)
+        return bus
+
+    @once
+    async def manifests(self) -> "KvManifests":
+        from nearcode.adapters.jetstream_stores import KvManifests
+
+        return KvManifests(await self.nats())
+
+    @once
+    async def artifacts(self) -> "CachedArtifacts":
+        from nearcode.adapters.artifact_cache import CachedArtifacts
+        from nearcode.adapters.jetstream_stores import ObjectArtifacts
+
+        return CachedArtifacts(ObjectArtifacts(await self.nats()), self.home.folder / "cache" / "revisions")
+
+    @once
+    async def index(self) -> "ChunkIndex":
+        from nearcode.domain.index import IndexSpace
+        from nearcode.embedding.profiles import profile
+
+        space = IndexSpace(SPACE, profile(self.settings.embedding.profile))
+        settings = self.settings.index
+        if settings.url:
+            from nearcode.adapters.qdrant import QdrantChunkIndex
+
+            key = read_secret(settings.api_key_file)
+            server = QdrantChunkIndex(
+                space,
+                settings.url,
+                api_key=key,
+                collection_prefix=settings.collection_prefix,
+                grpc_port=settings.grpc_port,
+            )
+            await server.open()
+            self._stack.push_async_callback(server.close)
+            return server
+        from nearcode.adapters.qdrant_edge import EdgeChunkIndex
+
+        edge = EdgeChunkIndex(space, self.home.folder / "index" / SPACE, self._log("index"))
+        await edge.open()
+        self._children.append(edge.close)
+        return edge
+
+    @once
+    async def embedder(self) -> "Embedder":
+        """The model itself: questions are embedded in process, and never twice."""
+        from nearcode.adapters.static_embedder import StaticEmbedder
+        from nearcode.embedding.profiles import profile
+
+        embedder = StaticEmbedder(profile(self.settings.embedding.profile))
+        await embedder.load()
+        return embedder
+
+    @once
+    async def language_model(self) -> "LanguageModel":
+        settings = self.settings.generation
+        if settings.url:
+            from nearcode.adapters.openai_http import OpenAIModel
+
+            remote = OpenAIModel(settings.url, settings.model, read_secret(settings.api_key_file))
+            self._stack.push_async_callback(remote.close)
+            return remote
+        from nearcode.adapters.embedded_model import EmbeddedModel
+
+        embedded = EmbeddedModel(self._log("model"), settings.threads, settings.model_path)
+        self._children.append(embedded.close)
+        return embedded
+
+    def _log(self, name: str) -> Path:
+        return self.settings.log_dir / f"{name}.log"
+
+
+def read_secret(file: str | Path | None) -> str | None:
+    """The first line of a secret's file; None when no file is named. Raises Unavailable."""
+    if not file:
+        return None
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except OSError as error:
+        raise Unavailable(f"the secret in {file} cannot be read: {error.strerror}", Reason.INVALID_SETTING) from error
