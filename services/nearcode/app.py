@@ -101,7 +101,6 @@ class App(Stores):
             await self.retriever(),
             await self.generator(),
             OpenAccess(ingestion.list_repositories),
-            ingestion.list_repositories,
             await self.bus(),
             self.settings.gateway,
         )

@@ -87,6 +87,9 @@ class Stores:
 
     @once
     async def nats(self) -> "NatsClient":
+        from nearcode.adapters.nats_client import load_without_websockets
+
+        load_without_websockets()
         from nearcode.adapters.jetstream import connect as connect_nats
 
         client = await connect_nats(await self.events_url(), "nearcode " + " ".join(sorted(self.targets)))

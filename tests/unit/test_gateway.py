@@ -70,9 +70,8 @@ class Generator:
 class World:
     def __init__(self, *parts: str | Outcome | Exception) -> None:
         self.retriever, self.generator, self.bus = Retriever(), Generator(*parts), MemoryBus()
-        self.gateway = Gateway(
-            self.retriever, self.generator, OpenAccess(self.repositories), self.repositories, self.bus, GatewaySettings()
-        )
+        access = OpenAccess(self.repositories)
+        self.gateway = Gateway(self.retriever, self.generator, access, self.bus, GatewaySettings())
 
     async def repositories(self) -> list[RepositoryStatus]:
         return [SHOP, BASE]

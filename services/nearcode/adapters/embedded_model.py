@@ -3,6 +3,8 @@
 A crash or a leak in native code stays in the child; it is started again by the next call. See `embedded_model_server`.
 """
 
+from __future__ import annotations  # the adapter it speaks through loads with the first call: half a command's start
+
 import asyncio
 import json
 import os
@@ -12,10 +14,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nearcode.adapters.openai_http import OpenAIModel
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.language_model import ChatRequest, Finish, ServedModel, TextRequest
+
+if TYPE_CHECKING:
+    from nearcode.adapters.openai_http import OpenAIModel
 
 # Prompts are kept far shorter (profile smollm2); this leaves room for the answer. 2,048 tokens of it take 47 MB.
 _CONTEXT_TOKENS = 2048
@@ -138,6 +143,8 @@ class EmbeddedModel:
                 "set generation.model_path to a GGUF file, or generation.url to a model server",
                 Reason.GENERATOR_UNAVAILABLE,
             )
+        from nearcode.adapters.openai_http import OpenAIModel
+
         self._client = OpenAIModel(answer["url"], path.stem, key)
         await self._client.served()
         return self._client

@@ -15,4 +15,9 @@ class OpenAccess:
         self._repositories = repositories
 
     async def principal(self, user: str) -> Principal:
-        return Principal(user, 0, frozenset(status.id for status in await self._repositories()))
+        return (await self.readable(user))[0]
+
+    async def readable(self, user: str) -> tuple[Principal, Sequence[RepositoryStatus]]:
+        """The principal, and the repositories he may read as they stand now."""
+        statuses = await self._repositories()
+        return Principal(user, 0, frozenset(status.id for status in statuses)), statuses

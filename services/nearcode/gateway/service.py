@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from google.protobuf.message import Message as Event
 from opentelemetry import trace
@@ -14,7 +15,7 @@ from nearcode.domain.assistant import Found, Part, Report, Sources
 from nearcode.domain.budget import Budget
 from nearcode.domain.completion import Generator, Message, Outcome
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
-from nearcode.domain.principal import Access, Principal, Scope
+from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.repository import RepositoryStatus, Workspace
 from nearcode.domain.retrieval import CodeCursor, Context, Query, Retriever
 from nearcode.events.bus import Bus
@@ -34,7 +35,11 @@ _RETRIEVE = "retrieve"
 _LEAST_TO_GENERATE = 0.03
 """Seconds: less is not worth waking the model for."""
 
-Lister = Callable[[], Awaitable[Sequence[RepositoryStatus]]]
+
+class Readable(Protocol):
+    """What a user may read now: the principal, and the repositories as they stand."""
+
+    async def readable(self, user: str) -> tuple[Principal, Sequence[RepositoryStatus]]: ...
 
 
 @dataclass(slots=True)
@@ -73,14 +78,12 @@ class Gateway:
         self,
         retriever: Retriever,
         generator: Generator,
-        access: Access,
-        repositories: Lister,
+        access: Readable,
         bus: Bus,
         settings: GatewaySettings,
     ) -> None:
         self._retriever, self._generator = retriever, generator
-        self._access, self._repositories = access, repositories
-        self._bus, self._settings = bus, settings
+        self._access, self._bus, self._settings = access, bus, settings
         self._telling: set[asyncio.Task[None]] = set()
 
     async def complete(
@@ -157,8 +160,7 @@ class Gateway:
         weights["generate"] = self._settings.budget.generate
         budget = Budget(max(0.0, seconds - self._settings.budget.margin), weights)
         with staged(tracer, budget, "resolve"):
-            principal = await self._access.principal(user)
-            readable = [status for status in await self._repositories() if status.id in principal.repositories]
+            principal, readable = await self._access.readable(user)
             places = resolve_all(workspaces, readable)
         return _Turn("c" + secrets.token_hex(8), principal, budget), places
 

@@ -13,6 +13,8 @@ _WEIGHT = 0.3
 # Shorter readings and writings measure the network rather than the model.
 _LEAST_READ, _LEAST_WRITTEN = 24, 4
 _SLOWEST = 2.0
+# Seconds. No model answers faster; a clock that says so measures nothing.
+_SHORTEST = 1e-4
 _REVIVAL = 0.1
 
 
@@ -44,7 +46,7 @@ class Speed:
 
     def read(self, tokens: int, seconds: float, finished: bool = True) -> None:
         """Learns from a prompt; one that was not `finished` only tells that the model is not faster."""
-        if tokens < _LEAST_READ or seconds <= 0:
+        if tokens < _LEAST_READ or seconds < _SHORTEST:
             return
         rate = tokens / seconds
         learned = self.reading + _WEIGHT * (rate - self.reading) if finished else min(self.reading, rate)
@@ -52,7 +54,7 @@ class Speed:
 
     def wrote(self, tokens: int, seconds: float) -> None:
         """Learns from `tokens` that came after the first one."""
-        if tokens < _LEAST_WRITTEN or seconds <= 0:
+        if tokens < _LEAST_WRITTEN or seconds < _SHORTEST:
             return
         self.writing = max(_SLOWEST, self.writing + _WEIGHT * (tokens / seconds - self.writing))
 
