@@ -50,7 +50,7 @@ async def run(settings: Settings, targets: Sequence[str], ready: Ready) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _telemetry(settings, _service_name(targets), None), App(settings, targets) as app, Serving(app) as serving:
-        gc.freeze()  # what is loaded now stays: collecting it again would show in every hundredth answer
+        _collect_from_now_on()
         ready(serving.addresses)
         await stop.wait()
 
@@ -98,6 +98,7 @@ async def dead_letters(settings: Settings) -> AsyncIterator["DeadLetters"]:
 async def _own(settings: Settings) -> AsyncIterator[EngineClient]:
     async with _telemetry(settings, "nearcode", settings.log_dir / "engine.log"), App(settings, ("all",)) as app:
         await app.warm()
+        _collect_from_now_on()
         working = asyncio.create_task(app.start_workers())  # a question need not wait for them
         try:
             yield EngineClient(await app.gateway(), await app.repositories(), running=False, warm_model=app.warm_model)
@@ -120,6 +121,12 @@ async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClien
         yield EngineClient(RemoteAssistant(assistant), RemoteRepositories(repositories), running=True, warm_model=_warm)
     finally:
         await channel.close()
+
+
+def _collect_from_now_on() -> None:
+    """What is loaded now stays: to look through it again would show in every hundredth answer."""
+    gc.freeze()
+    gc.enable()
 
 
 async def _warm() -> None:

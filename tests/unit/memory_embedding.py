@@ -90,5 +90,5 @@ def outline(path: str, source: bytes, lines: int = 10) -> FileOutline:
 
 def batch(files: Sequence[FileOutline], bulk: bool = False) -> ChunksCut:
     """One of two batches of part 3."""
-    build = Build(repository="r1", generation=7, branch="main", bulk=bulk)
+    build = Build(repository="r1", generation=7, branch="main", bulk=bulk, id="r1.7-a")
     return ChunksCut(repository="r1", build=build, part=3, batch=1, batches=2, files=files)

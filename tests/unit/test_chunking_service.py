@@ -81,7 +81,7 @@ async def never(repository: str, generation: int) -> bool:
 def part_of(paths: Sequence[str], bulk: bool = True) -> RevisionSynced:
     files = [repositories.FileVersion(path=path, blob=f"{number:040x}") for number, path in enumerate(paths)]
     return RevisionSynced(
-        repository="r1", part=3, build=Build(repository="r1", generation=7, branch="main", bulk=bulk), files=files
+        repository="r1", part=3, build=Build(repository="r1", generation=7, branch="main", bulk=bulk, id="r1.7-a"), files=files
     )
 
 
@@ -148,7 +148,7 @@ async def test_batches_are_published_under_ids_made_of_their_content() -> None:
     await ChunkingWorker(bus, Chunking(MemoryBlobs({"a.py": functions(1)}), InProcess(), always)).start()
     await bus.handler(part_of(["a.py"]))
     await bus.handler(part_of(["a.py"], bulk=False))
-    assert [(name, bulk) for name, _, bulk in bus.published] == [("cut-r1-7-3-0", True), ("cut-r1-7-3-0", False)]
+    assert [(name, bulk) for name, _, bulk in bus.published] == [("cut-r1.7-a-3-0", True), ("cut-r1.7-a-3-0", False)]
 
 
 async def test_a_part_that_was_quarantined_is_reported_as_failed_so_that_its_revision_ends() -> None:
@@ -157,7 +157,7 @@ async def test_a_part_that_was_quarantined_is_reported_as_failed_so_that_its_rev
     assert bus.on_dead
     await bus.on_dead(part_of(["a.py", "b.py"]), "ValueError: no")
     [(name, batch, _)] = bus.published
-    assert name == "not-cut-r1-7-3-0"
+    assert name == "not-cut-r1.7-a-3-0"
     assert [(file.file.path, file.state, file.reason) for file in batch.files] == [
         (path, repositories.FILE_STATE_FAILED, "quarantined: ValueError: no") for path in ("a.py", "b.py")
     ]

@@ -185,7 +185,7 @@ async def test_the_worker_publishes_the_report_under_a_name_made_of_the_batch() 
     assert bus.handler
     await bus.handler(batch(outlines(), bulk=True))
     [(message_id, event, bulk)] = bus.published
-    assert (message_id, bulk) == ("indexed-r1-7-3-1", True)
+    assert (message_id, bulk) == ("indexed-r1.7-a-3-1", True)
     assert isinstance(event, BatchIndexed) and (event.part, event.batch, event.batches) == (3, 1, 2)
 
 
@@ -212,7 +212,7 @@ async def test_the_worker_fails_when_the_index_is_down_and_reports_a_batch_that_
     assert bus.published == []
     await bus.on_dead(batch(outlines()), "the index does not answer")
     [(message_id, event, _)] = bus.published
-    assert message_id == "not-indexed-r1-7-3-1" and isinstance(event, BatchIndexed)
+    assert message_id == "not-indexed-r1.7-a-3-1" and isinstance(event, BatchIndexed)
     assert {(file.state, file.reason) for file in event.files} == {(FAILED, "quarantined: the index does not answer")}
 
 

@@ -24,5 +24,5 @@ class ChunkingWorker:
 
     async def _publish(self, batches: Iterable[ChunksCut], prefix: str) -> None:
         for batch in batches:
-            name = f"{prefix}-{batch.repository}-{batch.build.generation}-{batch.part}-{batch.batch}"
+            name = f"{prefix}-{batch.build.id}-{batch.part}-{batch.batch}"
             await self._bus.publish(batch, message_id=name, bulk=batch.build.bulk)

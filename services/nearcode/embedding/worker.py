@@ -24,5 +24,5 @@ class EmbeddingWorker:
         await self._publish(self._embedding.give_up(event, f"quarantined: {error}"[:200]), "not-indexed")
 
     async def _publish(self, batch: BatchIndexed, prefix: str) -> None:
-        name = f"{prefix}-{batch.repository}-{batch.build.generation}-{batch.part}-{batch.batch}"
+        name = f"{prefix}-{batch.build.id}-{batch.part}-{batch.batch}"
         await self._bus.publish(batch, message_id=name, bulk=batch.build.bulk)

@@ -121,7 +121,7 @@ class Builder:
         self._building[name] = _Building(len(cut), sum(map(len, cut)))
         bulk = len(cut) > self._settings.bulk_parts
         build = events_pb2.Build(
-            repository=manifest.repository, generation=manifest.generation, branch=manifest.live, bulk=bulk
+            repository=manifest.repository, generation=manifest.generation, branch=manifest.live, bulk=bulk, id=name
         )
         for number, files in enumerate(cut):
             event = events_pb2.RevisionSynced(
@@ -213,7 +213,7 @@ class Builder:
         manifest = found.manifest.want("")
         await self._manifests.update(manifest, found.version)
         event = events_pb2.RevisionWanted(repository=repository, generation=manifest.generation, commit="")
-        await self._bus.publish(event, message_id=f"wanted-{repository}-{manifest.generation}")
+        await self._bus.publish(event, message_id=f"wanted-{artifact_name(manifest)}")
 
 
 def whole(batches: Iterable[str], parts_: int) -> list[str] | None:

@@ -1,6 +1,7 @@
 """Repositories: connect, follow, tell their state, read their bytes, forget."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -44,7 +45,9 @@ class Ingestion:
             await self._manifests.create(manifest)
         except Conflict:
             return await self.get(repository)
-        await self._bus.publish(events_pb2.RepositoryConnected(repository=repository), message_id=f"connected-{repository}")
+        await self._bus.publish(
+            events_pb2.RepositoryConnected(repository=repository), message_id=f"connected-{repository}-{time.time_ns()}"
+        )
         return manifest.status()
 
     async def list_repositories(self) -> list[RepositoryStatus]:
@@ -80,7 +83,7 @@ class Ingestion:
         event = events_pb2.RevisionWanted(
             repository=manifest.repository, generation=manifest.generation, commit=manifest.wanted
         )
-        await self._bus.publish(event, message_id=f"wanted-{manifest.repository}-{manifest.generation}")
+        await self._bus.publish(event, message_id=f"wanted-{artifact_name(manifest)}")
 
     async def resume(self) -> None:
         """At start: says again what is wanted and not yet served, for a crash between the manifest and its event."""
@@ -100,7 +103,7 @@ class Ingestion:
             await self._artifacts.delete(name)
         await self._bus.publish(
             events_pb2.RepositoryDisconnected(repository=repository),
-            message_id=f"disconnected-{repository}-{manifest.generation}",
+            message_id=f"disconnected-{artifact_name(manifest)}",
         )
 
     async def list_files(self, repository: str) -> list[FileStatus]:

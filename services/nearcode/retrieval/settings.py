@@ -8,7 +8,7 @@ from nearcode.runtime.settings import ServiceSettings
 class RetrievalSettings(ServiceSettings):
     """Settings of the retrieval service."""
 
-    candidates: int = Field(default=80, ge=10, le=1000)
+    candidates: int = Field(default=50, ge=10, le=1000)
     """Chunks each lane is asked for before ranking. More find little that ranking still lifts into the first ten, and each
     costs about 20 microseconds."""
     embed_share: float = Field(default=0.2, gt=0, lt=1)

@@ -27,7 +27,7 @@ from nearcode.api.options.v1 import options_pb2 as nearcode_dot_api_dot_options_
 from nearcode.api.repositories.v1 import repositories_pb2 as nearcode_dot_api_dot_repositories_dot_v1_dot_repositories__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#nearcode/api/events/v1/events.proto\x12\x16nearcode.api.events.v1\x1a\'nearcode/api/chunking/v1/chunking.proto\x1a%nearcode/api/options/v1/options.proto\x1a/nearcode/api/repositories/v1/repositories.proto\"^\n\x13RepositoryConnected\x12\x12\n\nrepository\x18\x01 \x01(\t:3\xaa\xd4\x18/\n-facts.{org}.repository_connected.{repository}\"d\n\x16RepositoryDisconnected\x12\x12\n\nrepository\x18\x01 \x01(\t:6\xaa\xd4\x18\x32\n0facts.{org}.repository_disconnected.{repository}\"j\n\x0eRevisionWanted\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t: \xaa\xd4\x18\x1c\n\x1a\x64\x65sired.{org}.{repository}\"M\n\x05\x42uild\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0c\n\x04\x62ulk\x18\x04 \x01(\x08\"\xe6\x01\n\x0eRevisionSynced\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x38\n\x05\x66iles\x18\x04 \x03(\x0b\x32).nearcode.api.repositories.v1.FileVersion:J\xaa\xd4\x18\x46\n$work.small.synced.{org}.{repository}\x12\x1e\x62ulk.{org}.{repository}.synced\"\xf7\x01\n\tChunksCut\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x34\n\x05\x66iles\x18\x06 \x03(\x0b\x32%.nearcode.api.chunking.v1.FileOutline:D\xaa\xd4\x18@\n!work.small.cut.{org}.{repository}\x12\x1b\x62ulk.{org}.{repository}.cut\"\xad\x01\n\x0b\x46ileOutcome\x12\x37\n\x04\x66ile\x18\x01 \x01(\x0b\x32).nearcode.api.repositories.v1.FileVersion\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.nearcode.api.repositories.v1.FileState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\x05\x12\r\n\x05terms\x18\x05 \x01(\x0c\"\x80\x02\n\x0c\x42\x61tchIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x32\n\x05\x66iles\x18\x06 \x03(\x0b\x32#.nearcode.api.events.v1.FileOutcome:L\xaa\xd4\x18H\n%work.small.indexed.{org}.{repository}\x12\x1f\x62ulk.{org}.{repository}.indexed\"\x9c\x01\n\x0fRevisionIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t:/\xaa\xd4\x18+\n)facts.{org}.revision_indexed.{repository}\"U\n\rAccessChanged\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03:\'\xaa\xd4\x18#\n!facts.{org}.access_changed.{user}\"\xa5\x01\n\x10\x43ontextRetrieved\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x10\n\x08snippets\x18\x04 \x01(\x05\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x06 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.context_retrieved.{user}\"\xc2\x01\n\x10\x43ompletionServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x12\n\ncharacters\x18\x07 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x08 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.completion_served.{user}\"\xa6\x01\n\x0c\x41nswerServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x07 \x01(\x01:&\xaa\xd4\x18\"\n facts.{org}.answer_served.{user}\"g\n\x0fOutcomeReported\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t:)\xaa\xd4\x18%\n#facts.{org}.outcome_reported.{user}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#nearcode/api/events/v1/events.proto\x12\x16nearcode.api.events.v1\x1a\'nearcode/api/chunking/v1/chunking.proto\x1a%nearcode/api/options/v1/options.proto\x1a/nearcode/api/repositories/v1/repositories.proto\"^\n\x13RepositoryConnected\x12\x12\n\nrepository\x18\x01 \x01(\t:3\xaa\xd4\x18/\n-facts.{org}.repository_connected.{repository}\"d\n\x16RepositoryDisconnected\x12\x12\n\nrepository\x18\x01 \x01(\t:6\xaa\xd4\x18\x32\n0facts.{org}.repository_disconnected.{repository}\"j\n\x0eRevisionWanted\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t: \xaa\xd4\x18\x1c\n\x1a\x64\x65sired.{org}.{repository}\"Y\n\x05\x42uild\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0c\n\x04\x62ulk\x18\x04 \x01(\x08\x12\n\n\x02id\x18\x05 \x01(\t\"\xe6\x01\n\x0eRevisionSynced\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x38\n\x05\x66iles\x18\x04 \x03(\x0b\x32).nearcode.api.repositories.v1.FileVersion:J\xaa\xd4\x18\x46\n$work.small.synced.{org}.{repository}\x12\x1e\x62ulk.{org}.{repository}.synced\"\xf7\x01\n\tChunksCut\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x34\n\x05\x66iles\x18\x06 \x03(\x0b\x32%.nearcode.api.chunking.v1.FileOutline:D\xaa\xd4\x18@\n!work.small.cut.{org}.{repository}\x12\x1b\x62ulk.{org}.{repository}.cut\"\xad\x01\n\x0b\x46ileOutcome\x12\x37\n\x04\x66ile\x18\x01 \x01(\x0b\x32).nearcode.api.repositories.v1.FileVersion\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.nearcode.api.repositories.v1.FileState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\x05\x12\r\n\x05terms\x18\x05 \x01(\x0c\"\x80\x02\n\x0c\x42\x61tchIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x32\n\x05\x66iles\x18\x06 \x03(\x0b\x32#.nearcode.api.events.v1.FileOutcome:L\xaa\xd4\x18H\n%work.small.indexed.{org}.{repository}\x12\x1f\x62ulk.{org}.{repository}.indexed\"\x9c\x01\n\x0fRevisionIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t:/\xaa\xd4\x18+\n)facts.{org}.revision_indexed.{repository}\"U\n\rAccessChanged\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03:\'\xaa\xd4\x18#\n!facts.{org}.access_changed.{user}\"\xa5\x01\n\x10\x43ontextRetrieved\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x10\n\x08snippets\x18\x04 \x01(\x05\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x06 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.context_retrieved.{user}\"\xc2\x01\n\x10\x43ompletionServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x12\n\ncharacters\x18\x07 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x08 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.completion_served.{user}\"\xa6\x01\n\x0c\x41nswerServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x07 \x01(\x01:&\xaa\xd4\x18\"\n facts.{org}.answer_served.{user}\"g\n\x0fOutcomeReported\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t:)\xaa\xd4\x18%\n#facts.{org}.outcome_reported.{user}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,25 +65,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVISIONWANTED']._serialized_start=390
   _globals['_REVISIONWANTED']._serialized_end=496
   _globals['_BUILD']._serialized_start=498
-  _globals['_BUILD']._serialized_end=575
-  _globals['_REVISIONSYNCED']._serialized_start=578
-  _globals['_REVISIONSYNCED']._serialized_end=808
-  _globals['_CHUNKSCUT']._serialized_start=811
-  _globals['_CHUNKSCUT']._serialized_end=1058
-  _globals['_FILEOUTCOME']._serialized_start=1061
-  _globals['_FILEOUTCOME']._serialized_end=1234
-  _globals['_BATCHINDEXED']._serialized_start=1237
-  _globals['_BATCHINDEXED']._serialized_end=1493
-  _globals['_REVISIONINDEXED']._serialized_start=1496
-  _globals['_REVISIONINDEXED']._serialized_end=1652
-  _globals['_ACCESSCHANGED']._serialized_start=1654
-  _globals['_ACCESSCHANGED']._serialized_end=1739
-  _globals['_CONTEXTRETRIEVED']._serialized_start=1742
-  _globals['_CONTEXTRETRIEVED']._serialized_end=1907
-  _globals['_COMPLETIONSERVED']._serialized_start=1910
-  _globals['_COMPLETIONSERVED']._serialized_end=2104
-  _globals['_ANSWERSERVED']._serialized_start=2107
-  _globals['_ANSWERSERVED']._serialized_end=2273
-  _globals['_OUTCOMEREPORTED']._serialized_start=2275
-  _globals['_OUTCOMEREPORTED']._serialized_end=2378
+  _globals['_BUILD']._serialized_end=587
+  _globals['_REVISIONSYNCED']._serialized_start=590
+  _globals['_REVISIONSYNCED']._serialized_end=820
+  _globals['_CHUNKSCUT']._serialized_start=823
+  _globals['_CHUNKSCUT']._serialized_end=1070
+  _globals['_FILEOUTCOME']._serialized_start=1073
+  _globals['_FILEOUTCOME']._serialized_end=1246
+  _globals['_BATCHINDEXED']._serialized_start=1249
+  _globals['_BATCHINDEXED']._serialized_end=1505
+  _globals['_REVISIONINDEXED']._serialized_start=1508
+  _globals['_REVISIONINDEXED']._serialized_end=1664
+  _globals['_ACCESSCHANGED']._serialized_start=1666
+  _globals['_ACCESSCHANGED']._serialized_end=1751
+  _globals['_CONTEXTRETRIEVED']._serialized_start=1754
+  _globals['_CONTEXTRETRIEVED']._serialized_end=1919
+  _globals['_COMPLETIONSERVED']._serialized_start=1922
+  _globals['_COMPLETIONSERVED']._serialized_end=2116
+  _globals['_ANSWERSERVED']._serialized_start=2119
+  _globals['_ANSWERSERVED']._serialized_end=2285
+  _globals['_OUTCOMEREPORTED']._serialized_start=2287
+  _globals['_OUTCOMEREPORTED']._serialized_end=2390
 # @@protoc_insertion_point(module_scope)

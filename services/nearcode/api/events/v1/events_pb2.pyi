@@ -102,11 +102,16 @@ class Build(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
     BULK_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     generation: _builtins.int
     branch: _builtins.str
     bulk: _builtins.bool
     """Belongs to a first index or a large backlog and travels on the bulk stream."""
+    id: _builtins.str
+    """Names this building and no other: unlike the generation it does not come again when a repository is disconnected and
+    connected once more. Part of every message id.
+    """
     def __init__(
         self,
         *,
@@ -114,10 +119,11 @@ class Build(_message.Message):
         generation: _builtins.int = ...,
         branch: _builtins.str = ...,
         bulk: _builtins.bool = ...,
+        id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "bulk", b"bulk", "generation", b"generation", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "bulk", b"bulk", "generation", b"generation", "id", b"id", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
