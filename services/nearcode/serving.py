@@ -74,10 +74,23 @@ class Serving:
             await self._stack.enter_async_context(ops)
             self.addresses["ops"] = ops.address
         await app.start_workers()
+        if "ingestion" in app.targets and app.settings.ingestion.watch:
+            await self._watch_folders()
         if "generation" in app.targets:
             self._warming = asyncio.create_task(app.warm_model())
             self._stack.callback(self._warming.cancel)
         self._announce()
+
+    async def _watch_folders(self) -> None:
+        from nearcode.ingestion.watch import FolderWatcher
+
+        watching = asyncio.create_task(FolderWatcher(await self._app.local_ingestion()).run())
+
+        async def stop() -> None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+        self._stack.push_async_callback(stop)
 
     async def _handlers(self, service: str) -> list[grpc.GenericRpcHandler]:
         """The wire side of a service, from its descriptor and the use cases that the app holds."""

@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.shop import write_shop
 from tests.engines import Engine
+from tests.servers import wait_until
 
 
 def test_indexing_prints_what_was_indexed_and_the_digest(engine: Engine, tmp_path: Path) -> None:
@@ -135,3 +136,15 @@ def test_one_completion_is_one_trace_that_links_to_the_traces_that_indexed_its_s
     indexing = {span["trace_id"] for span in spans if span["name"] == "process ChunksCut"}
     assert linked
     assert linked <= indexing
+
+
+def test_a_saved_file_is_found_without_asking_for_it(engine: Engine, tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "code")
+    engine.command("index", str(folder))
+    (folder / "shop" / "voucher.py").write_text('def redeem_voucher(code: str) -> bool:\n    """Redeems a voucher once."""\n')
+
+    def found() -> bool:
+        (answer,) = engine.json("search", "redeem a voucher", "--repo", str(folder), "--json", "--limit", "1")
+        return [result["path"] for result in answer["results"]] == ["shop/voucher.py"]
+
+    wait_until(found, 20, lambda: "the saved file was not found")
