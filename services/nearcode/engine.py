@@ -19,7 +19,7 @@ from nearcode.runtime.home import Home, home_error
 from nearcode.settings import Settings
 
 if TYPE_CHECKING:
-    from nearcode.adapters.jetstream import DeadLetters
+    from nearcode.adapters.jetstream_dead import DeadLetters
 
 _BUSY_SECONDS = 60.0
 """How long a command waits for another one that works in the same home."""
@@ -79,7 +79,8 @@ async def client(settings: Settings) -> AsyncIterator[EngineClient]:
 @contextlib.asynccontextmanager
 async def dead_letters(settings: Settings) -> AsyncIterator["DeadLetters"]:
     """The quarantine of this home, through the broker that runs or one started for the moment."""
-    from nearcode.adapters.jetstream import DeadLetters, connect
+    from nearcode.adapters.jetstream import connect
+    from nearcode.adapters.jetstream_dead import DeadLetters
 
     engine = Home(settings.home).engine() if _listening(Home(settings.home)) else None
     if settings.events.url or (engine and engine.events):

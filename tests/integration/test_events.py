@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from nearcode.adapters.jetstream import DeadLetters, JetStreamBus, connect
+from nearcode.adapters.jetstream import JetStreamBus, connect
+from nearcode.adapters.jetstream_dead import DeadLetters
 from nearcode.adapters.jetstream_stores import KvBuilds, KvManifests, ObjectArtifacts
 from nearcode.adapters.nats_child import NatsChild
 from nearcode.api.events.v1 import events_pb2 as pb

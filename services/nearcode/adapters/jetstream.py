@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import nats
@@ -15,7 +13,7 @@ from nats.errors import ConnectionClosedError, NoRespondersError, OutboundBuffer
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 from opentelemetry import trace
 
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
@@ -28,9 +26,9 @@ E = TypeVar("E", bound=Message)
 log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.events")
 
-_TIMEOUT = 5.0
+TIMEOUT = 5.0
 _POLL_SECONDS = 5.0
-_ERROR, _REASON, _SUBJECT, _DELIVERIES, _EVENT = (
+ERROR, REASON, SUBJECT, DELIVERIES, EVENT = (
     "Nearcode-Error",
     "Nearcode-Reason",
     "Nearcode-Subject",
@@ -66,7 +64,7 @@ async def connect(url: str, name: str) -> Client:
     # The client library would go on trying for ever, also the first time.
     trying = nats.connect(url, name=name, error_cb=say, max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=5)
     try:
-        return await asyncio.wait_for(trying, _TIMEOUT)
+        return await asyncio.wait_for(trying, TIMEOUT)
     except (NatsError, OSError, TimeoutError) as error:
         place = url.rpartition("@")[2].removeprefix("nats://")
         raise Unavailable(f"no event broker answers at {place}", Reason.EVENTS_UNAVAILABLE) from error
@@ -77,7 +75,7 @@ class JetStreamBus:
 
     def __init__(self, client: Client, org: str, *, bulk: bool = True) -> None:
         self._client, self._org, self._bulk = client, org, bulk
-        self._stream: JetStreamContext = client.jetstream(timeout=_TIMEOUT)
+        self._stream: JetStreamContext = client.jetstream(timeout=TIMEOUT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
 
@@ -115,7 +113,7 @@ class JetStreamBus:
         data = event.SerializeToString(deterministic=True)
         if len(data) > topology.LARGEST_EVENT:
             raise InvalidRequest(f"an event of {len(data)} bytes is over {topology.LARGEST_EVENT}", Reason.TOO_LARGE)
-        headers = {"Nats-Msg-Id": message_id, _EVENT: event.DESCRIPTOR.name}
+        headers = {"Nats-Msg-Id": message_id, EVENT: event.DESCRIPTOR.name}
         if trace := current_traceparent():
             headers["traceparent"] = trace
         with nats_errors():
@@ -155,10 +153,10 @@ class JetStreamBus:
         headers = {
             **{key: value for key, value in (message.headers or {}).items() if key != "Nats-Msg-Id"},
             "Nats-Msg-Id": f"dead-{message.metadata.stream}-{message.metadata.sequence.stream}",
-            _ERROR: " ".join(error.split())[:1000],
-            _REASON: reason,
-            _SUBJECT: message.subject,
-            _DELIVERIES: str(message.metadata.num_delivered),
+            ERROR: " ".join(error.split())[:1000],
+            REASON: reason,
+            SUBJECT: message.subject,
+            DELIVERIES: str(message.metadata.num_delivered),
         }
         with nats_errors():
             await self._stream.publish(f"quarantine.{message.subject}", message.data, headers=headers)
@@ -285,7 +283,7 @@ class _Reactor(Generic[E]):
                 await message.nak(delay=topology.retry_delay(deliveries))
         else:
             with nats_errors():
-                await message.ack_sync(timeout=_TIMEOUT)
+                await message.ack_sync(timeout=TIMEOUT)
 
     async def _dead(self, message: Msg, event: E, error: str, reason: str) -> None:
         if self._on_dead:
@@ -307,63 +305,3 @@ async def _at_work(message: Msg) -> AsyncIterator[None]:
         yield
     finally:
         heart.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A quarantined message. `when` is Unix time in seconds."""
-
-    id: str
-    subject: str
-    event: str
-    repository: str
-    reason: str
-    error: str
-    when: float
-    deliveries: int
-
-
-class DeadLetters:
-    """What was quarantined, and its way back."""
-
-    def __init__(self, client: Client) -> None:
-        self._stream = client.jetstream(timeout=_TIMEOUT)
-
-    async def list(self) -> list[DeadLetter]:
-        """Oldest first."""
-        with nats_errors():
-            state = (await self._stream.stream_info("quarantine")).state
-        return [
-            letter for sequence in range(max(1, state.first_seq), state.last_seq + 1) if (letter := await self._get(sequence))
-        ]
-
-    async def replay(self, ids: Sequence[str] | None = None) -> int:
-        """Sends the letters (None: all) to their subjects again and forgets them. Returns how many."""
-        letters = [letter for letter in await self.list() if ids is None or letter.id in ids]
-        for letter in letters:
-            with nats_errors():
-                raw = await self._stream.get_msg("quarantine", int(letter.id))
-                # A new id: within the duplicate window the old one would be taken for the message that died.
-                headers = {"Nats-Msg-Id": f"replay-{letter.id}-{time.time_ns()}", _EVENT: letter.event}
-                await self._stream.publish(letter.subject, raw.data or b"", headers=headers)
-                await self._stream.delete_msg("quarantine", int(letter.id))
-        return len(letters)
-
-    async def _get(self, sequence: int) -> DeadLetter | None:
-        try:
-            with nats_errors():
-                raw = await self._stream.get_msg("quarantine", sequence)
-        except NotFoundError:
-            return None
-        headers = raw.headers or {}
-        subject_ = headers.get(_SUBJECT, raw.subject or "")
-        return DeadLetter(
-            id=str(sequence),
-            subject=subject_,
-            event=headers.get(_EVENT, ""),
-            repository=next((token for token in subject_.split(".") if token.startswith("r") and len(token) == 21), ""),
-            reason=headers.get(_REASON, ""),
-            error=headers.get(_ERROR, ""),
-            when=raw.time.timestamp() if raw.time else 0.0,
-            deliveries=int(headers.get(_DELIVERIES, "0")),
-        )

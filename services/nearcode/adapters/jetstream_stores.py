@@ -18,16 +18,14 @@ from nats.js.errors import NotFoundError as NatsNotFoundError
 from nats.js.kv import KeyValue
 from nats.js.object_store import ObjectStore
 
-from nearcode.adapters.jetstream import nats_errors
+from nearcode.adapters.jetstream import TIMEOUT, nats_errors
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.manifest import Manifest, Versioned
 from nearcode.events import topology
 
-_TIMEOUT = 5.0
-
 
 async def _bucket(client: Client, name: str) -> KeyValue:
-    stream = client.jetstream(timeout=_TIMEOUT)
+    stream = client.jetstream(timeout=TIMEOUT)
     with nats_errors():
         try:
             return await stream.key_value(name)
@@ -39,7 +37,7 @@ async def _keys(client: Client, bucket: str, prefix: str) -> list[str]:
     """The keys of a bucket that begin with `prefix`, without it; those of deleted entries among them."""
     subjects = f"$KV.{bucket}.{prefix}"
     with nats_errors():
-        info = await client.jetstream(timeout=_TIMEOUT).stream_info(f"KV_{bucket}", subjects_filter=subjects + ">")
+        info = await client.jetstream(timeout=TIMEOUT).stream_info(f"KV_{bucket}", subjects_filter=subjects + ">")
     return [name.removeprefix(subjects) for name in info.state.subjects or {}]
 
 
@@ -125,7 +123,7 @@ class KvBuilds:
     async def forget(self, build: str) -> None:
         await self._open()
         with nats_errors():
-            await self._client.jetstream(timeout=_TIMEOUT).purge_stream("KV_builds", subject=f"$KV.builds.{build}.>")
+            await self._client.jetstream(timeout=TIMEOUT).purge_stream("KV_builds", subject=f"$KV.builds.{build}.>")
 
 
 class ObjectArtifacts:
@@ -137,7 +135,7 @@ class ObjectArtifacts:
 
     async def _open(self) -> ObjectStore:
         if self._store is None:
-            stream = self._client.jetstream(timeout=_TIMEOUT)
+            stream = self._client.jetstream(timeout=TIMEOUT)
             with nats_errors():
                 try:
                     self._store = await stream.object_store(topology.OBJECTS)
