@@ -38,7 +38,7 @@ async def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which things are needed. Starts what runs nowhere, for a moment."""
     checks = [_python(), _disk(settings.home), _git(), _package("embedded index", "qdrant_edge", "qdrant-edge-py")]
     checks += [_package("parsers", "tree_sitter", "tree-sitter"), _events_program(settings)]
-    checks += [await _engine(settings), await _language_model(settings)]
+    checks += [await _embedder(settings), await _engine(settings), await _language_model(settings)]
     return checks
 
 
@@ -83,6 +83,18 @@ def _events_program(settings: Settings) -> Check:
         return Check("event broker", "", "", False, error.message)
     text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     return Check("event broker", program, text.split()[-1].lstrip("v") if text else "", bool(text), "" if text else _ENGINE)
+
+
+async def _embedder(settings: Settings) -> Check:
+    from nearcode.adapters.static_embedder import StaticEmbedder
+    from nearcode.embedding.profiles import profile
+
+    named = settings.embedding
+    try:
+        await StaticEmbedder(profile(named.profile), named.weights, named.tokenizer).load()
+    except NearcodeError as error:
+        return Check("embedding model", str(named.weights or ""), named.profile, False, error.message)
+    return Check("embedding model", str(named.weights or "wordllama"), named.profile, True)
 
 
 async def _engine(settings: Settings) -> Check:

@@ -152,7 +152,8 @@ class Stores:
         from nearcode.adapters.static_embedder import StaticEmbedder
         from nearcode.embedding.profiles import profile
 
-        embedder = StaticEmbedder(profile(self.settings.embedding.profile))
+        settings = self.settings.embedding
+        embedder = StaticEmbedder(profile(settings.profile), settings.weights, settings.tokenizer)
         await embedder.load()
         return embedder
 

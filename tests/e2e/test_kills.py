@@ -13,12 +13,16 @@ import pytest
 from tests.engines import NEARCODE, Engine, environment, one_process, start
 from tests.servers import wait_until
 
-SEED = int(os.environ.get("NEARCODE_TEST_SEED", "20261121"))
+SEED = int(os.environ.get("KILL_TEST_SEED", "20261121"))
+MOMENT = 12.0 if "KILL_TEST_CODE" in os.environ else 4.0
+"""Seconds from an index's start to its end, about."""
 PROCESSES = ("nearcode", "nats-server", "qdrant_edge_worker", "parser")
 
 
 def corpus(folder: Path) -> Path:
-    """A few hundred real files: the packages that the tests themselves use."""
+    """A few hundred real files: the packages that the tests themselves use. Or a folder that KILL_TEST_CODE names."""
+    if named := os.environ.get("KILL_TEST_CODE"):
+        return Path(named)
     import click
     import hypothesis
     import rich
@@ -84,7 +88,7 @@ def digest_after_restart(home: Path, code: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("victim", PROCESSES)
 def test_each_process_may_be_killed_while_an_index_runs(victim: str, code: Path, clean: dict[str, str], tmp_path: Path) -> None:
-    index_and_kill(tmp_path, code, victim, 1.2)
+    index_and_kill(tmp_path, code, victim, MOMENT / 3)
     assert digest_after_restart(tmp_path, code) == clean
 
 
@@ -93,7 +97,7 @@ def test_ten_random_kills(code: Path, clean: dict[str, str], tmp_path: Path) -> 
     chance = random.Random(SEED)
     print(f"seed {SEED}")
     for number in range(10):
-        victim, moment = chance.choice(PROCESSES), chance.uniform(0.1, 4.0)
+        victim, moment = chance.choice(PROCESSES), chance.uniform(0.1, MOMENT)
         print(f"kill {number}: {victim} after {moment:.2f} s")
         home = tmp_path / str(number)
         home.mkdir()
