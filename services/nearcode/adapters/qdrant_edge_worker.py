@@ -43,9 +43,11 @@ class DiskFull(Exception):
 
 
 class Shard:
-    """An open shard. `reserve` is the free disk space in bytes below which nothing is written."""
+    """An open shard. `reserve` is the free disk space in bytes below which nothing is written; `patience`: seconds to wait for
+    another process to let go of the shard."""
 
-    def __init__(self, folder: Path, fingerprint: Mapping[str, object], reserve: int) -> None:
+    def __init__(self, folder: Path, fingerprint: Mapping[str, object], reserve: int, patience: float = LOCK_SECONDS) -> None:
+        self._patience = patience
         self._folder, self._fingerprint, self._reserve = folder, dict(fingerprint), reserve
         self._dimensions = int(str(fingerprint["dimensions"]))
         self._shard = self._open()
@@ -191,7 +193,7 @@ class Shard:
 
     def _load(self, path: Path) -> Any:
         """Opens the shard, or makes it; waits a little for another process to let go of it."""
-        deadline = time.monotonic() + LOCK_SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 if (path / "segments").exists():
@@ -251,7 +253,7 @@ class Owner:
     def prepare(self) -> None:
         """Opens the shard. What is wrong with it is told to the first request, which tries again."""
         with contextlib.suppress(Mismatch, Locked, Broken, DiskFull):
-            self._shard = Shard(*self._arguments)
+            self._shard = Shard(*self._arguments, patience=0.0)
 
     def handle(self, request: tuple[Any, ...]) -> Any:
         """Calls the shard's method that the request names."""
