@@ -86,6 +86,8 @@ def _events_program(settings: Settings) -> Check:
 
 
 async def _embedder(settings: Settings) -> Check:
+    if not (find_spec("numpy") and find_spec("tokenizers")):
+        return Check("embedding model", "", settings.embedding.profile, False, _ENGINE)
     from nearcode.adapters.static_embedder import StaticEmbedder
     from nearcode.embedding.profiles import profile
 
@@ -110,6 +112,8 @@ async def _engine(settings: Settings) -> Check:
 
 
 async def _language_model(settings: Settings) -> Check:
+    if not find_spec("aiohttp"):
+        return Check("language model", "", "", False, _ENGINE)
     if settings.generation.url:
         from nearcode.adapters.openai_http import OpenAIModel
 

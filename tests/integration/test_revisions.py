@@ -111,6 +111,14 @@ async def test_a_disconnected_repository_is_not_found_any_more(app: App, reposit
     again = await repositories.connect("local", repository.as_uri(), "main")
     await repositories.sync("local", again.id)
     assert (await settled(app, again.id)).files == 4
+    (repository / "shop" / "cart.py").write_text("def only_this_is_left() -> None: ...\n")
+    await repositories.disconnect("local", again.id)
+    commit(repository, "B")
+    third = await repositories.connect("local", repository.as_uri(), "main")
+    await repositories.sync("local", third.id)
+    await settled(app, third.id)
+    found = await (await app.gateway()).search("local", [], "only_this_is_left", 1, 0.0, 10.0)
+    assert found.snippets[0].path == "shop/cart.py"
 
 
 async def test_a_client_in_the_same_process_is_as_good_as_an_engine(tmp_path: Path) -> None:

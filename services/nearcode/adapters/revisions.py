@@ -23,6 +23,7 @@ class ArtifactRevisions:
     def __init__(self, manifests: Manifests, artifacts: CachedArtifacts) -> None:
         self._manifests, self._artifacts = manifests, artifacts
         self._revisions: OrderedDict[str, ArtifactRevision] = OrderedDict()
+        self._artifact: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
 
@@ -56,15 +57,15 @@ class ArtifactRevisions:
         self._asked[repository] = time.monotonic()
 
     async def _load(self, repository: str, branch: str, served: Served) -> None:
-        kept = self._revisions.get(repository)
-        if kept and kept.generation == served.generation:
+        # Not by generation: that begins anew when a repository is disconnected and connected again.
+        if repository in self._revisions and self._artifact[repository] == served.artifact:
             return
         try:
             data = await self._artifacts.get(served.artifact)
         except NotFound:
             return  # replaced in this moment: the next look finds the newer one
         revision = await asyncio.to_thread(lambda: ArtifactRevision(repository, branch, served.generation, Artifact.load(data)))
-        self._revisions[repository] = revision
+        self._revisions[repository], self._artifact[repository] = revision, served.artifact
         while len(self._revisions) > _KEPT:
             oldest, _ = self._revisions.popitem(last=False)
             self._asked.pop(oldest, None)

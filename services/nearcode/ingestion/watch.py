@@ -1,7 +1,6 @@
 """Follows changes in connected folders: what is saved is searched a moment later, without being asked for."""
 
 import asyncio
-from pathlib import Path
 
 from watchfiles import DefaultFilter, awatch
 
@@ -53,6 +52,7 @@ class FolderWatcher:
     async def _watch(self, status: RepositoryStatus) -> None:
         folder = folder_of(status.url)
         await self._sync(status.id)  # what happened while nobody watched
+        between = asyncio.create_task(self._sync_later(status.id))
         ignored = DefaultFilter(ignore_dirs=tuple(LEFT_OUT_FOLDERS))
         try:
             async for _ in awatch(
@@ -60,7 +60,14 @@ class FolderWatcher:
             ):
                 await self._sync(status.id)
         except (OSError, RuntimeError) as error:  # the folder is gone, or the system gives no more watches
-            log.warning("a folder is not watched", folder=str(Path(folder)), error=str(error))
+            log.warning("a folder is not watched", folder=str(folder), error=str(error))
+        finally:
+            between.cancel()
+
+    async def _sync_later(self, repository: str) -> None:
+        """Takes what changed between the first look and the moment from which the system tells of changes."""
+        await asyncio.sleep(_LOOK_SECONDS)
+        await self._sync(repository)
 
     async def _sync(self, repository: str) -> None:
         try:
