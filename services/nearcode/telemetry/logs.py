@@ -8,7 +8,7 @@ from typing import TextIO
 
 from nearcode.telemetry.settings import TelemetrySettings
 
-_QUIET = ("grpc", "aiohttp.access", "nats", "httpx", "httpcore", "asyncio")
+_QUIET = ("grpc", "watchfiles", "aiohttp.access", "nats", "httpx", "httpcore", "asyncio")
 """Loggers of libraries that tell at INFO what is no news to an operator."""
 
 
