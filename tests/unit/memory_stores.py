@@ -47,9 +47,6 @@ class MemoryArtifacts:
             raise NotFound(name)
         return self.kept[name]
 
-    async def exists(self, name: str) -> bool:
-        return name in self.kept
-
     async def delete(self, name: str) -> None:
         self.kept.pop(name, None)
 

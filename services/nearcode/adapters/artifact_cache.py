@@ -5,7 +5,6 @@ from collections import OrderedDict
 from pathlib import Path
 
 from nearcode.adapters.jetstream_stores import ObjectArtifacts
-from nearcode.domain.errors import NotFound
 
 _KEPT_BYTES = 64 << 20
 """Memory for artifacts: those of a few builds at once; retrieval keeps what it needs of each by itself."""
@@ -30,13 +29,6 @@ class CachedArtifacts:
             await self._keep(name, data)
         self._remember(name, data)
         return data
-
-    async def exists(self, name: str) -> bool:
-        try:
-            await self.get(name)
-        except NotFound:
-            return False
-        return True
 
     async def delete(self, name: str) -> None:
         self._memory.pop(name, None)

@@ -50,7 +50,7 @@ class KvManifests:
 
     async def _open(self) -> KeyValue:
         if self._kv is None:
-            self._kv = await _bucket(self._client, "manifests")
+            self._kv = await _bucket(self._client, topology.MANIFESTS)
         return self._kv
 
     async def get(self, repository: str) -> Versioned | None:
@@ -86,7 +86,7 @@ class KvManifests:
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
         await self._open()
-        found = await asyncio.gather(*(self.get(name) for name in await _keys(self._client, "manifests", "")))
+        found = await asyncio.gather(*(self.get(name) for name in await _keys(self._client, topology.MANIFESTS, "")))
         return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
 
 
@@ -99,7 +99,7 @@ class KvBuilds:
 
     async def _open(self) -> KeyValue:
         if self._kv is None:
-            self._kv = await _bucket(self._client, "builds")
+            self._kv = await _bucket(self._client, topology.BUILDS)
         return self._kv
 
     async def put(self, build: str, batch: str, outcome: bytes) -> None:
@@ -111,7 +111,7 @@ class KvBuilds:
     async def batches(self, build: str) -> set[str]:
         """Names of the batches that are in."""
         await self._open()
-        return set(await _keys(self._client, "builds", f"{build}."))
+        return set(await _keys(self._client, topology.BUILDS, f"{build}."))
 
     async def outcomes(self, build: str, batches: Sequence[str]) -> list[bytes]:
         """The outcomes of batches, in their order."""
@@ -158,15 +158,6 @@ class ObjectArtifacts:
                 return (await store.get(name)).data or b""
             except (ObjectNotFoundError, NatsNotFoundError) as error:
                 raise NotFound(f"no artifact {name}") from error
-
-    async def exists(self, name: str) -> bool:
-        store = await self._open()
-        with nats_errors():
-            try:
-                await store.get_info(name)
-            except (ObjectNotFoundError, NatsNotFoundError):
-                return False
-        return True
 
     async def delete(self, name: str) -> None:
         """Deletes an artifact, if it is there."""

@@ -8,7 +8,7 @@ from nearcode.api.events.v1.events_pb2 import ChunksCut, RevisionSynced
 from nearcode.chunking.batches import pack
 from nearcode.chunking.windows import failed
 from nearcode.domain.errors import InvalidRequest, Reason
-from nearcode.domain.repository import Blobs, FileVersion, blob_id
+from nearcode.domain.repository import CHANGED_MEANWHILE, Blobs, FileVersion, blob_id
 
 LARGEST_PREVIEW = 2**20
 """Bytes of a file that a preview takes: what is indexed is smaller by default."""
@@ -81,6 +81,6 @@ class Chunking:
 
 
 def _gone(version: FileVersion) -> FileOutline:
-    outline = failed("changed while it was indexed")
+    outline = failed(CHANGED_MEANWHILE)
     outline.file.path, outline.file.blob, outline.file.size = version.path, version.blob, version.size
     return outline

@@ -42,13 +42,18 @@ class Manifest:
         return self.branch or "workspace"
 
     @property
+    def up_to_date(self) -> bool:
+        """Whether the wanted revision is the one that is served."""
+        return self.served is not None and self.served.generation == self.generation
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is being built and nothing of earlier revisions is left."""
         return not self.retired and self.generation == (self.served.generation if self.served else 0)
 
     def want(self, commit: str) -> "Manifest":
         """Wants another commit: the next generation. What was being built is given up."""
-        given_up = () if self.served and self.served.generation == self.generation else (draft_name(self),)
+        given_up = () if self.up_to_date else (draft_name(self),)
         retired = (*self.retired, *(name for name in given_up if self.generation))
         return replace(self, generation=self.generation + 1, wanted=commit, wanted_at=time.time(), retired=retired, error="")
 
@@ -78,7 +83,7 @@ class Manifest:
     def _state(self) -> RepositoryState:
         if self.error:
             return RepositoryState.FAILED
-        if self.served and self.served.generation == self.generation:
+        if self.up_to_date:
             return RepositoryState.READY
         return RepositoryState.INDEXING if self.generation else RepositoryState.CONNECTED
 

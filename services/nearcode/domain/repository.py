@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+CHANGED_MEANWHILE = "changed while it was indexed"
+"""Reason of a file whose bytes were gone when they were needed; ingestion looks at its folder once more."""
+
 
 class FileState(StrEnum):
     """What became of a file."""

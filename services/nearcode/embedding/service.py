@@ -11,7 +11,7 @@ from nearcode.api.events.v1.events_pb2 import BatchIndexed, ChunksCut, FileOutco
 from nearcode.domain.chunk import point_id
 from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.domain.index import ChunkIndex, Embedder, FileTexts, Point
-from nearcode.domain.repository import Blobs, FileVersion
+from nearcode.domain.repository import CHANGED_MEANWHILE, Blobs, FileVersion
 from nearcode.embedding.outcomes import INDEXED, failed, report
 from nearcode.embedding.reading import ReadFile, read_file
 
@@ -103,7 +103,7 @@ def _outcome(outline: FileOutline, file: ReadFile | None, vectors: NDArray[np.fl
     if outline.state != INDEXED:
         return FileOutcome(file=outline.file, state=outline.state, reason=outline.reason)
     if file is None or vectors is None:
-        return failed(outline, "changed while it was indexed")
+        return failed(outline, CHANGED_MEANWHILE)
     if not np.isfinite(vectors).all():
         return failed(outline, "the embedding model gave vectors that are not finite")
     return FileOutcome(file=outline.file, state=INDEXED, reason=outline.reason, chunks=len(file.chunks))

@@ -49,7 +49,7 @@ STREAMS = (
     Stream("quarantine", ("quarantine.>",), max_age=30 * _DAY),
 )
 
-BUCKETS = ("manifests", "builds")
+MANIFESTS, BUILDS = "manifests", "builds"
 """Key-value buckets: a repository's manifest; what became of each batch of a build."""
 
 OBJECTS = "revisions"

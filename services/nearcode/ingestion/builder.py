@@ -14,7 +14,7 @@ from nearcode.domain.artifact import Artifact, FileOutcome, parts
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Manifests, Served, Versioned, artifact_name, draft_name
-from nearcode.domain.repository import FileVersion, Progress
+from nearcode.domain.repository import CHANGED_MEANWHILE, FileVersion, Progress
 from nearcode.events.bus import Bus
 from nearcode.ingestion.ports import Artifacts, Builds, Source
 from nearcode.ingestion.settings import IngestionSettings
@@ -22,9 +22,6 @@ from nearcode.runtime.wire import state_from_proto, version_from_proto, version_
 from nearcode.telemetry.log import get_logger
 
 log = get_logger(__name__)
-
-CHANGED_MEANWHILE = "changed while it was indexed"
-"""Reason of a file whose bytes were gone when they were needed; the folder is looked at once more."""
 
 
 @dataclass(slots=True)
@@ -66,7 +63,7 @@ class Builder:
         found = await self._newest(event.repository, event.generation)
         if not found:
             return
-        if found.manifest.served and found.manifest.served.generation == event.generation:
+        if found.manifest.up_to_date:
             await self._clean(found)
             return
         draft = await self._draft(found, open_source(found.manifest))
@@ -82,7 +79,7 @@ class Builder:
         found = await self._newest(build.repository, build.generation)
         if not found:
             return
-        if found.manifest.served and found.manifest.served.generation == build.generation:
+        if found.manifest.up_to_date:
             await self._clean(found)
             return
         name = artifact_name(found.manifest)
@@ -132,7 +129,7 @@ class Builder:
     async def _serve_if_whole(self, repository: str, generation: int) -> None:
         async with self._turns[repository]:
             found = await self._newest(repository, generation)
-            if not found or (found.manifest.served and found.manifest.served.generation == generation):
+            if not found or found.manifest.up_to_date:
                 return
             name = artifact_name(found.manifest)
             if name not in self._building:  # another process planned it, or this one before it was restarted
@@ -156,7 +153,6 @@ class Builder:
         except Conflict:
             log.info("a newer revision is wanted", repository=manifest.repository, generation=manifest.generation)
             return
-        await self._tell(manifest.serve(served))
         await self._clean(Versioned(manifest.serve(served), version))
         if any(file.reason == CHANGED_MEANWHILE for event in events for file in event.files):
             await self._look_again(manifest.repository)
@@ -174,7 +170,8 @@ class Builder:
         await self._bus.publish(event, message_id=f"revision-{served.artifact}")
 
     async def _clean(self, found: Versioned) -> None:
-        """Deletes the points that only retired revisions hold, then their artifacts and the build's records."""
+        """Tells of the revision that is served now, deletes the points that only retired ones hold, then their artifacts and
+        the build's records."""
         manifest = found.manifest
         assert manifest.served
         await self._tell(manifest)

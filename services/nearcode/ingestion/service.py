@@ -88,7 +88,7 @@ class Ingestion:
     async def resume(self) -> None:
         """At start: says again what is wanted and not yet served, for a crash between the manifest and its event."""
         for manifest in await self._manifests.all():
-            if manifest.generation and not (manifest.served and manifest.served.generation == manifest.generation):
+            if manifest.generation and not manifest.up_to_date:
                 await self.announce(manifest)
 
     async def disconnect(self, repository: str) -> None:
