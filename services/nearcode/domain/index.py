@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What must be known of an embedding model. `static` models give the same bytes for the same text, whatever the batch."""
+    """What must be known of an embedding model. `static` models give the same bytes for the same text, whatever the batch.
+
+    `pooling` is cls or mean; `max_tokens` are read of a text, the rest is cut off. `split_identifiers`: camelCase and
+    snake_case become words before the model's own tokenizer sees them. Prefixes stand before questions and documents.
+    """
 
     name: str
     dimensions: int
     static: bool = False
+    pooling: str = "cls"
+    max_tokens: int = 512
+    query_prefix: str = ""
+    document_prefix: str = ""
+    split_identifiers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

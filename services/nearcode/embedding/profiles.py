@@ -8,6 +8,11 @@ from typing import Any
 from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.domain.index import ModelProfile
 
+_OF_PROFILE = (
+    "dimensions", "static", "pooling", "max_tokens", "query_prefix", "document_prefix", "split_identifiers",
+)  # fmt: skip
+"""What a model needs at work; the rest of an entry says where it comes from."""
+
 
 def profile(name: str) -> ModelProfile:
     """The profile of that name. Raises InvalidRequest(INVALID_SETTING)."""
@@ -17,7 +22,7 @@ def profile(name: str) -> ModelProfile:
         raise InvalidRequest(
             f"no embedding model profile {name!r}; known: {known}", Reason.INVALID_SETTING, "embedding.profile"
         )
-    return ModelProfile(name, found["dimensions"], found["static"])
+    return ModelProfile(name, **{key: found[key] for key in _OF_PROFILE if key in found})
 
 
 @cache
