@@ -109,14 +109,8 @@ def _system_python() -> str:
 def _make(home: Path, version: str) -> None:
     venv = home / "venv"
     _run([str(PYTHON), "-m", "venv", str(venv)])
-    install = [
-        str(venv / "bin" / "pip"),
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--only-binary=:all:",
-    ]
+    install = [str(venv / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    install += ["--no-deps", "--only-binary=:all:"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as pinned:
         pinned.write(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
         pinned.flush()
