@@ -59,8 +59,8 @@ async def test_every_event_is_answered_once_when_nothing_fails(bus: JetStreamBus
         seen.append(event.part)
 
     for part in range(200):
-        await bus.publish(synced(part), message_id=f"p{part}", bulk=part % 2 == 0)
-        await bus.publish(synced(part), message_id=f"p{part}", bulk=part % 2 == 0)
+        await bus.publish(synced(part), message_id=f"p{part}", queue="small" if part % 2 else "bulk")
+        await bus.publish(synced(part), message_id=f"p{part}", queue="small" if part % 2 else "bulk")
     await bus.react(pb.RevisionSynced, handle, concurrency=4)
     await until(lambda: len(seen) >= 200)
     assert sorted(seen) == list(range(200))

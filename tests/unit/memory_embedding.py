@@ -50,8 +50,8 @@ class MemoryBus:
         self.handler: Callable[[Any], Awaitable[None]] | None = None
         self.on_dead: Callable[[Any, str], Awaitable[None]] | None = None
 
-    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
-        self.published.append((message_id, event, bulk))
+    async def publish(self, event: Message, *, message_id: str, queue: str = "small") -> None:
+        self.published.append((message_id, event, queue))
 
     async def react(
         self,

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 from nearcode.domain.artifact import Snapshot
 from nearcode.domain.errors import Conflict, NotFound
-from nearcode.domain.manifest import Manifest, Versioned
+from nearcode.domain.manifest import Manifest, Versioned, manifest_key
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, blob_id
 
 
@@ -14,25 +14,25 @@ class MemoryManifests:
     def __init__(self) -> None:
         self.kept: dict[str, Versioned] = {}
 
-    async def get(self, repository: str) -> Versioned | None:
-        return self.kept.get(repository)
+    async def get(self, repository: str, fills: str = "") -> Versioned | None:
+        return self.kept.get(manifest_key(repository, fills))
 
     async def create(self, manifest: Manifest) -> None:
-        if manifest.repository in self.kept:
+        if manifest.key in self.kept:
             raise Conflict("there is one")
-        self.kept[manifest.repository] = Versioned(manifest, 1)
+        self.kept[manifest.key] = Versioned(manifest, 1)
 
     async def update(self, manifest: Manifest, version: int) -> int:
-        if self.kept[manifest.repository].version != version:
+        if self.kept[manifest.key].version != version:
             raise Conflict("changed")
-        self.kept[manifest.repository] = Versioned(manifest, version + 1)
+        self.kept[manifest.key] = Versioned(manifest, version + 1)
         return version + 1
 
-    async def delete(self, repository: str) -> None:
-        self.kept.pop(repository, None)
+    async def delete(self, repository: str, fills: str = "") -> None:
+        self.kept.pop(manifest_key(repository, fills), None)
 
     async def all(self) -> list[Manifest]:
-        return [found.manifest for found in self.kept.values()]
+        return [found.manifest for found in self.kept.values() if not found.manifest.fills]
 
 
 class MemoryArtifacts:
@@ -75,7 +75,7 @@ class MemoryBus:
         self.published: list[Message] = []
         self.ids: set[str] = set()
 
-    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
+    async def publish(self, event: Message, *, message_id: str, queue: str = "small") -> None:
         if message_id not in self.ids:
             self.ids.add(message_id)
             self.published.append(event)
@@ -86,6 +86,8 @@ class MemoryBus:
         handler: Callable[[Any], Awaitable[None]],
         on_dead: Callable[[Any, str], Awaitable[None]] | None = None,
         concurrency: int = 2,
+        *,
+        fill: str = "",
     ) -> None:
         raise AssertionError("not in these tests")
 

@@ -50,9 +50,9 @@ class Recorder:
         self.handler: Handler[Any] = self.unexpected
         self.on_dead: Callable[[Any, str], Awaitable[None]] | None = None
 
-    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
+    async def publish(self, event: Message, *, message_id: str, queue: str = "small") -> None:
         assert isinstance(event, ChunksCut)
-        self.published.append((message_id, event, bulk))
+        self.published.append((message_id, event, queue))
 
     async def react(
         self,
@@ -148,7 +148,7 @@ async def test_batches_are_published_under_ids_made_of_their_content() -> None:
     await ChunkingWorker(bus, Chunking(MemoryBlobs({"a.py": functions(1)}), InProcess(), always)).start()
     await bus.handler(part_of(["a.py"]))
     await bus.handler(part_of(["a.py"], bulk=False))
-    assert [(name, bulk) for name, _, bulk in bus.published] == [("cut-r1.7-a-3-0", True), ("cut-r1.7-a-3-0", False)]
+    assert [(name, queue) for name, _, queue in bus.published] == [("cut-r1.7-a-3-0", "bulk"), ("cut-r1.7-a-3-0", "small")]
 
 
 async def test_a_part_that_was_quarantined_is_reported_as_failed_so_that_its_revision_ends() -> None:

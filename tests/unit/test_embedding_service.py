@@ -184,8 +184,8 @@ async def test_the_worker_publishes_the_report_under_a_name_made_of_the_batch() 
     await EmbeddingWorker(bus, world.embedding).start()
     assert bus.handler
     await bus.handler(batch(outlines(), bulk=True))
-    [(message_id, event, bulk)] = bus.published
-    assert (message_id, bulk) == ("indexed-r1.7-a-3-1", True)
+    [(message_id, event, queue)] = bus.published
+    assert (message_id, queue) == ("indexed-r1.7-a-3-1", "bulk")
     assert isinstance(event, BatchIndexed) and (event.part, event.batch, event.batches) == (3, 1, 2)
 
 

@@ -18,7 +18,7 @@ from opentelemetry import trace
 
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.events import topology
-from nearcode.events.bus import Handler, subject
+from nearcode.events.bus import ANY, Handler, Queue, subject
 from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import current_traceparent, use_traceparent
 
@@ -109,7 +109,7 @@ class JetStreamBus:
     async def healthy(self) -> bool:
         return self._client.is_connected
 
-    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
+    async def publish(self, event: Message, *, message_id: str, queue: Queue = "small") -> None:
         data = event.SerializeToString(deterministic=True)
         if len(data) > topology.LARGEST_EVENT:
             raise InvalidRequest(f"an event of {len(data)} bytes is over {topology.LARGEST_EVENT}", Reason.TOO_LARGE)
@@ -117,7 +117,7 @@ class JetStreamBus:
         if trace := current_traceparent():
             headers["traceparent"] = trace
         with nats_errors():
-            await self._stream.publish(subject(event, self._org, bulk=bulk), data, headers=headers)
+            await self._stream.publish(subject(event, self._org, queue=queue), data, headers=headers)
 
     async def react(
         self,
@@ -125,11 +125,12 @@ class JetStreamBus:
         handler: Handler[E],
         on_dead: Callable[[E, str], Awaitable[None]] | None = None,
         concurrency: int = 2,
+        *,
+        fill: str = "",
     ) -> None:
-        subjects = [subject(event, self._org)]
-        if self._bulk and (bulk := subject(event, self._org, bulk=True)):
-            subjects.append(bulk)
-        for name in subjects:
+        queues: tuple[Queue, ...] = ("fill",) if fill else ("small", "bulk") if self._bulk else ("small",)
+        collection = {"build.collection": fill} if fill not in ("", ANY) else {}
+        for name in filter(None, (subject(event, self._org, collection, queue) for queue in queues)):
             reactor = _Reactor(self, event, handler, on_dead)
             self._start(self._consume(name, reactor, concurrency))
 

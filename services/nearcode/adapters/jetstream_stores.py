@@ -20,7 +20,7 @@ from nats.js.object_store import ObjectStore
 
 from nearcode.adapters.jetstream import TIMEOUT, nats_errors
 from nearcode.domain.errors import Conflict, NotFound
-from nearcode.domain.manifest import Manifest, Versioned
+from nearcode.domain.manifest import Manifest, Versioned, manifest_key
 from nearcode.events import topology
 
 
@@ -53,11 +53,14 @@ class KvManifests:
             self._kv = await _bucket(self._client, topology.MANIFESTS)
         return self._kv
 
-    async def get(self, repository: str) -> Versioned | None:
+    async def get(self, repository: str, fills: str = "") -> Versioned | None:
+        return await self._get(manifest_key(repository, fills))
+
+    async def _get(self, key: str) -> Versioned | None:
         kv = await self._open()
         with nats_errors():
             try:
-                entry = await kv.get(repository)
+                entry = await kv.get(key)
             except (KeyNotFoundError, KeyDeletedError):
                 return None
         return Versioned(_decode(entry.value or b""), entry.revision or 0)
@@ -66,7 +69,7 @@ class KvManifests:
         kv = await self._open()
         with nats_errors():
             try:
-                await kv.create(manifest.repository, _encode(manifest))
+                await kv.create(manifest.key, _encode(manifest))
             except KeyWrongLastSequenceError as error:
                 raise Conflict(f"{manifest.name} is connected already") from error
 
@@ -74,19 +77,19 @@ class KvManifests:
         kv = await self._open()
         with nats_errors():
             try:
-                return await kv.update(manifest.repository, _encode(manifest), last=version)
+                return await kv.update(manifest.key, _encode(manifest), last=version)
             except KeyWrongLastSequenceError as error:
                 raise Conflict(f"{manifest.name} changed meanwhile") from error
 
-    async def delete(self, repository: str) -> None:
+    async def delete(self, repository: str, fills: str = "") -> None:
         kv = await self._open()
         with nats_errors():
-            await kv.purge(repository)
+            await kv.purge(manifest_key(repository, fills))
 
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
         await self._open()
-        found = await asyncio.gather(*(self.get(name) for name in await _keys(self._client, topology.MANIFESTS, "")))
+        found = await asyncio.gather(*(self._get(key) for key in await _keys(self._client, topology.MANIFESTS, "") if "." not in key))
         return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
 
 

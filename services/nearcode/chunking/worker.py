@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from nearcode.api.events.v1.events_pb2 import ChunksCut, RevisionSynced
 from nearcode.chunking.service import Chunking
-from nearcode.events.bus import Bus
+from nearcode.events.bus import Bus, queue_of
 
 
 class ChunkingWorker:
@@ -25,4 +25,4 @@ class ChunkingWorker:
     async def _publish(self, batches: Iterable[ChunksCut], prefix: str) -> None:
         for batch in batches:
             name = f"{prefix}-{batch.build.id}-{batch.part}-{batch.batch}"
-            await self._bus.publish(batch, message_id=name, bulk=batch.build.bulk)
+            await self._bus.publish(batch, message_id=name, queue=queue_of(batch.build))

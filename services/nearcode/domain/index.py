@@ -39,6 +39,11 @@ class IndexSpace:
     name: str
     profile: ModelProfile
 
+    @property
+    def collection(self) -> str:
+        """Its key, see `domain.spaces.collection_key`."""
+        return f"{self.name}-{self.profile.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sparse:

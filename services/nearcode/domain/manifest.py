@@ -1,4 +1,8 @@
-"""The manifest of a repository: which revision is wanted, which one is served. Only compare-and-set moves it."""
+"""The manifest of a repository: which revision is wanted, which one is served. Only compare-and-set moves it.
+
+A collection that is filled behind has a manifest of its own for each repository: what it wants is the artifact of the
+revision that is served, and what it serves is what it holds of that.
+"""
 
 import time
 from collections.abc import Mapping
@@ -35,6 +39,13 @@ class Manifest:
     served: Served | None = None
     retired: tuple[str, ...] = ()
     error: str = ""
+    fills: str = ""
+    """The collection that is filled behind what is served; empty for the manifest of the repository itself."""
+
+    @property
+    def key(self) -> str:
+        """Names the manifest in its store."""
+        return manifest_key(self.repository, self.fills)
 
     @property
     def live(self) -> str:
@@ -94,10 +105,15 @@ class Manifest:
         return cls(**{**values, "served": served, "retired": tuple(values["retired"])})
 
 
+def manifest_key(repository: str, fills: str = "") -> str:
+    """Names a manifest in its store."""
+    return f"{repository}.{fills}" if fills else repository
+
+
 def artifact_name(manifest: Manifest) -> str:
     """Where the artifact of the wanted revision is kept. Never the same again, also when the repository is disconnected and
     connected once more: artifacts are cached by name."""
-    return f"{manifest.repository}.{manifest.generation}-{int(manifest.wanted_at * 1e3):x}"
+    return f"{manifest.key}.{manifest.generation}-{int(manifest.wanted_at * 1e3):x}"
 
 
 def draft_name(manifest: Manifest) -> str:
@@ -114,9 +130,9 @@ class Versioned:
 
 
 class Manifests(Protocol):
-    """Where manifests are kept. All raise Unavailable."""
+    """Where manifests are kept. `fills` names a collection that is filled behind. All raise Unavailable."""
 
-    async def get(self, repository: str) -> Versioned | None: ...
+    async def get(self, repository: str, fills: str = "") -> Versioned | None: ...
 
     async def create(self, manifest: Manifest) -> None:
         """Raises Conflict if there is one."""
@@ -126,6 +142,8 @@ class Manifests(Protocol):
         """Compare-and-set; returns the new version. Raises Conflict."""
         ...
 
-    async def delete(self, repository: str) -> None: ...
+    async def delete(self, repository: str, fills: str = "") -> None: ...
 
-    async def all(self) -> list[Manifest]: ...
+    async def all(self) -> list[Manifest]:
+        """The repositories', ordered by name."""
+        ...

@@ -2,7 +2,7 @@
 
 from nearcode.api.events.v1.events_pb2 import BatchIndexed, ChunksCut
 from nearcode.embedding.service import Embedding
-from nearcode.events.bus import Bus
+from nearcode.events.bus import Bus, queue_of
 from nearcode.telemetry.propagation import current_traceparent
 
 
@@ -25,4 +25,4 @@ class EmbeddingWorker:
 
     async def _publish(self, batch: BatchIndexed, prefix: str) -> None:
         name = f"{prefix}-{batch.build.id}-{batch.part}-{batch.batch}"
-        await self._bus.publish(batch, message_id=name, bulk=batch.build.bulk)
+        await self._bus.publish(batch, message_id=name, queue=queue_of(batch.build))

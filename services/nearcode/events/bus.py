@@ -2,23 +2,28 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from functools import reduce
+from typing import Literal, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from nearcode.api.events.v1.events_pb2 import Build
 from nearcode.api.options.v1 import options_pb2
 
-_FIELD = re.compile(r"\{(\w+)\}")
+_FIELD = re.compile(r"\{([\w.]+)\}")
 _TOKEN = re.compile(r"^[A-Za-z0-9_-]+$")
 
 E = TypeVar("E", bound=Message)
 Handler = Callable[[E], Awaitable[None]]
+Queue = Literal["small", "bulk", "fill"]
+"""Small updates, for which somebody waits; first indexes and large backlogs; what fills a collection behind the served one."""
+ANY = "*"
 
 
 class Bus(Protocol):
     """At least once: a message is acknowledged after its handler returns, and quarantined after its last retry."""
 
-    async def publish(self, event: Message, *, message_id: str, bulk: bool = False) -> None:
+    async def publish(self, event: Message, *, message_id: str, queue: Queue = "small") -> None:
         """Returns when the broker has stored the event. The same id twice within ten minutes is stored once.
         Raises Unavailable (broker down, stream full) and InvalidRequest (over 64 KB)."""
         ...
@@ -29,9 +34,12 @@ class Bus(Protocol):
         handler: Handler[E],
         on_dead: Callable[[E, str], Awaitable[None]] | None = None,
         concurrency: int = 2,
+        *,
+        fill: str = "",
     ) -> None:
         """Calls `handler` for each event until the bus closes. `on_dead` is told of events that were quarantined, with the
-        error, so that what waits for them can go on."""
+        error, so that what waits for them can go on. `fill` names a collection, or ANY: then only events that fill it are
+        handled, and else all others."""
         ...
 
     async def follow(self, event: type[E], handler: Handler[E]) -> None:
@@ -39,17 +47,26 @@ class Bus(Protocol):
         ...
 
 
-def subject(event: Message | type[Message], org: str, fields: Mapping[str, str] | None = None, *, bulk: bool = False) -> str:
+def queue_of(build: Build) -> Queue:
+    """The queue that the events of a build travel on."""
+    if build.fill:
+        return "fill"
+    return "bulk" if build.bulk else "small"
+
+
+def subject(
+    event: Message | type[Message], org: str, fields: Mapping[str, str] | None = None, queue: Queue = "small"
+) -> str:
     """The subject of an event. For a type instead of a message, unnamed tokens become the wildcard `*`."""
     option = event.DESCRIPTOR.GetOptions().Extensions[options_pb2.event]
-    template = option.bulk_subject if bulk else option.subject
+    template = {"small": option.subject, "bulk": option.bulk_subject, "fill": option.fill_subject}[queue]
     values = {"org": org, **(fields or {})}
 
     def token(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in values and isinstance(event, type):
             return "*"
-        value = values[name] if name in values else str(getattr(event, name))
+        value = values[name] if name in values else str(reduce(getattr, name.split("."), event))
         if not _TOKEN.match(value):
             raise ValueError(f"{name} {value!r} cannot be a subject token")
         return value

@@ -5,6 +5,7 @@
 | desired | the newest wish of each repository | ingestion: one durable, shared |
 | work | small updates until they are done; refuses new ones when full | one durable a stage, shared by its workers |
 | bulk | first indexes and large backlogs, likewise | the same, apart, so that small updates never wait behind them |
+| fill | what fills a collection behind what is served: a stage's durable for each collection | likewise |
 | facts | what happened, 7 days | every replica of whoever cares, each by itself |
 | quarantine | messages that failed, with the reason, 30 days | people: `nearcode dead` |
 """
@@ -45,12 +46,13 @@ STREAMS = (
     Stream("desired", ("desired.>",), newest_only=True),
     Stream("work", ("work.small.>",), work_queue=True),
     Stream("bulk", ("bulk.>",), work_queue=True),
+    Stream("fill", ("fill.>",), work_queue=True),
     Stream("facts", ("facts.>",), max_age=7 * _DAY),
     Stream("quarantine", ("quarantine.>",), max_age=30 * _DAY),
 )
 
-MANIFESTS, BUILDS = "manifests", "builds"
-"""Key-value buckets: a repository's manifest; what became of each batch of a build."""
+MANIFESTS, BUILDS, SPACES = "manifests", "builds", "spaces"
+"""Key-value buckets: a repository's manifests; what became of each batch of a build; which model answers for a space."""
 
 OBJECTS = "revisions"
 """Object store of revision artifacts."""

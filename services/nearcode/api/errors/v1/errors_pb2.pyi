@@ -65,6 +65,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A service that the answer needs does not answer."""
     REASON_INDEX_MISMATCH: _Reason.ValueType  # 21
     """The index was made by another version or with another model."""
+    REASON_SPACE_BUSY: _Reason.ValueType  # 22
+    """An index space is in a state that does not allow this change of its model."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reason is every error that a caller can tell apart; it travels as google.rpc.ErrorInfo.reason in domain "nearcode.dev",
@@ -114,4 +116,6 @@ REASON_SERVICE_UNAVAILABLE: Reason.ValueType  # 20
 """A service that the answer needs does not answer."""
 REASON_INDEX_MISMATCH: Reason.ValueType  # 21
 """The index was made by another version or with another model."""
+REASON_SPACE_BUSY: Reason.ValueType  # 22
+"""An index space is in a state that does not allow this change of its model."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

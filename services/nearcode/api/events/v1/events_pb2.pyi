@@ -103,6 +103,8 @@ class Build(_message.Message):
     BRANCH_FIELD_NUMBER: _builtins.int
     BULK_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     generation: _builtins.int
     branch: _builtins.str
@@ -112,6 +114,10 @@ class Build(_message.Message):
     """Names this building and no other: unlike the generation it does not come again when a repository is disconnected and
     connected once more. Part of every message id.
     """
+    collection: _builtins.str
+    """The collection that the points are for: index space and model profile."""
+    fill: _builtins.bool
+    """Fills a collection behind what is served: nobody waits for it, and it travels on a queue of its own."""
     def __init__(
         self,
         *,
@@ -120,14 +126,43 @@ class Build(_message.Message):
         branch: _builtins.str = ...,
         bulk: _builtins.bool = ...,
         id: _builtins.str = ...,
+        collection: _builtins.str = ...,
+        fill: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "bulk", b"bulk", "generation", b"generation", "id", b"id", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "bulk", b"bulk", "collection", b"collection", "fill", b"fill", "generation", b"generation", "id", b"id", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Build: _TypeAlias = Build  # noqa: Y015
+
+@_typing.final
+class FillWanted(_message.Message):
+    """FillWanted: a collection should hold the revision that is served now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    collection: _builtins.str
+    generation: _builtins.int
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        collection: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "generation", b"generation", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillWanted: _TypeAlias = FillWanted  # noqa: Y015
 
 @_typing.final
 class RevisionSynced(_message.Message):
@@ -306,6 +341,54 @@ class RevisionIndexed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevisionIndexed: _TypeAlias = RevisionIndexed  # noqa: Y015
+
+@_typing.final
+class CollectionFilled(_message.Message):
+    """CollectionFilled: a collection holds the revision that is served."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    collection: _builtins.str
+    generation: _builtins.int
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        collection: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "generation", b"generation", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectionFilled: _TypeAlias = CollectionFilled  # noqa: Y015
+
+@_typing.final
+class SpaceChanged(_message.Message):
+    """SpaceChanged: another model answers for an index space, or one is being built beside it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpaceChanged: _TypeAlias = SpaceChanged  # noqa: Y015
 
 @_typing.final
 class AccessChanged(_message.Message):

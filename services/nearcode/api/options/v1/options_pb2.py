@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nearcode/api/options/v1/options.proto\x12\x17nearcode.api.options.v1\x1a google/protobuf/descriptor.proto\".\n\x05\x45vent\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x14\n\x0c\x62ulk_subject\x18\x02 \x01(\t:P\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1e.nearcode.api.options.v1.Eventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nearcode/api/options/v1/options.proto\x12\x17nearcode.api.options.v1\x1a google/protobuf/descriptor.proto\"D\n\x05\x45vent\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x14\n\x0c\x62ulk_subject\x18\x02 \x01(\t\x12\x14\n\x0c\x66ill_subject\x18\x03 \x01(\t:P\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1e.nearcode.api.options.v1.Eventb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nearcode.api.options.v1.opt
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT']._serialized_start=100
-  _globals['_EVENT']._serialized_end=146
+  _globals['_EVENT']._serialized_end=168
 # @@protoc_insertion_point(module_scope)

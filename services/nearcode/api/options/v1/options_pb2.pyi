@@ -20,25 +20,29 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Event(_message.Message):
-    """Event says where on NATS a message travels. `{org}` and `{field}` stand for one token each."""
+    """Event says where on NATS a message travels. `{org}` and `{field}` or `{field.field}` stand for one token each."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBJECT_FIELD_NUMBER: _builtins.int
     BULK_SUBJECT_FIELD_NUMBER: _builtins.int
+    FILL_SUBJECT_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """Subject of the message, e.g. `facts.{org}.revision_indexed.{repository}`."""
     bulk_subject: _builtins.str
     """Subject of the same message when it belongs to a first index or a large backlog; empty if there is none."""
+    fill_subject: _builtins.str
+    """Subject of the same message when it fills a collection behind what is served; empty if there is none."""
     def __init__(
         self,
         *,
         subject: _builtins.str = ...,
         bulk_subject: _builtins.str = ...,
+        fill_subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk_subject", b"bulk_subject", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk_subject", b"bulk_subject", "fill_subject", b"fill_subject", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
