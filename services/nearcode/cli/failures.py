@@ -40,6 +40,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.INVALID_SETTING: "`nearcode config print` shows every setting with its present value",
     Reason.SERVICE_UNAVAILABLE: "`nearcode doctor` says which service does not answer",
     Reason.INDEX_MISMATCH: "index again with `nearcode index PATH`",
+    Reason.SPACE_BUSY: "see `nearcode models list`: a model may be filling; wait for it, or `nearcode models abandon`",
 }
 
 

@@ -33,7 +33,7 @@ class SpaceState:
     def use(self, profile: str) -> SpaceState:
         """Begins to fill another model's collection. Raises Conflict when another one is being filled."""
         if self.building not in ("", profile):
-            raise Conflict(f"{self.building} is being filled: `nearcode models use --abandon` first", Reason.SPACE_BUSY)
+            raise Conflict(f"{self.building} is being filled: wait for it, or `nearcode models abandon`", Reason.SPACE_BUSY)
         if profile == self.active:
             return replace(self, building="")
         if profile == self.previous:
