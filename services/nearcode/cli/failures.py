@@ -41,6 +41,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.SERVICE_UNAVAILABLE: "`nearcode doctor` says which service does not answer",
     Reason.INDEX_MISMATCH: "index again with `nearcode index PATH`",
     Reason.SPACE_BUSY: "see `nearcode models list`: a model may be filling; wait for it, or `nearcode models abandon`",
+    Reason.CERTIFICATE: "see the chapter on TLS in docs/operations.md; [tls] in the settings names the certificates",
 }
 
 

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     INDEX_MISMATCH = "INDEX_MISMATCH"
     SPACE_BUSY = "SPACE_BUSY"
+    CERTIFICATE = "CERTIFICATE"
 
 
 class NearcodeError(Exception):

@@ -67,6 +67,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The index was made by another version or with another model."""
     REASON_SPACE_BUSY: _Reason.ValueType  # 22
     """An index space is in a state that does not allow this change of its model."""
+    REASON_CERTIFICATE: _Reason.ValueType  # 23
+    """A TLS certificate, ours or the other side's, is missing, expired, for another host or of an unknown authority."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reason is every error that a caller can tell apart; it travels as google.rpc.ErrorInfo.reason in domain "nearcode.dev",
@@ -118,4 +120,6 @@ REASON_INDEX_MISMATCH: Reason.ValueType  # 21
 """The index was made by another version or with another model."""
 REASON_SPACE_BUSY: Reason.ValueType  # 22
 """An index space is in a state that does not allow this change of its model."""
+REASON_CERTIFICATE: Reason.ValueType  # 23
+"""A TLS certificate, ours or the other side's, is missing, expired, for another host or of an unknown authority."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
