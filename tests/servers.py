@@ -62,10 +62,18 @@ class Server:
 
     def start(self) -> None:
         """Starts the server and returns when it answers."""
+        self.spawn()
+        self.wait()
+
+    def spawn(self) -> None:
+        """Starts the server. Those of a cluster answer only after others have been started, too."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 leashed(self.command), env={**os.environ, **self.environment}, stdout=log, stderr=log, cwd=self.log.parent
             )
+
+    def wait(self) -> None:
+        """Returns when the server answers."""
         wait_until(self._answers, START_SECONDS, lambda: f"{self.command[0]} does not answer; its log:\n{self._tail()}")
 
     def stop(self) -> None:
