@@ -69,6 +69,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """An index space is in a state that does not allow this change of its model."""
     REASON_CERTIFICATE: _Reason.ValueType  # 23
     """A TLS certificate, ours or the other side's, is missing, expired, for another host or of an unknown authority."""
+    REASON_EVENTS_MISMATCH: _Reason.ValueType  # 24
+    """A stream or bucket of the event broker has the name of ours, but other settings, which cannot be changed in place."""
+    REASON_EVENTS_UNSAFE: _Reason.ValueType  # 25
+    """The event broker would lose acknowledged messages at a power cut, is too old, or nobody could say."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reason is every error that a caller can tell apart; it travels as google.rpc.ErrorInfo.reason in domain "nearcode.dev",
@@ -122,4 +126,8 @@ REASON_SPACE_BUSY: Reason.ValueType  # 22
 """An index space is in a state that does not allow this change of its model."""
 REASON_CERTIFICATE: Reason.ValueType  # 23
 """A TLS certificate, ours or the other side's, is missing, expired, for another host or of an unknown authority."""
+REASON_EVENTS_MISMATCH: Reason.ValueType  # 24
+"""A stream or bucket of the event broker has the name of ours, but other settings, which cannot be changed in place."""
+REASON_EVENTS_UNSAFE: Reason.ValueType  # 25
+"""The event broker would lose acknowledged messages at a power cut, is too old, or nobody could say."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
