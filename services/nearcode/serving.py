@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry, Info
 from nearcode.app import App, token_file
 from nearcode.auth.local import LocalAuthenticator
 from nearcode.auth.token import TokenAuthenticator
+from nearcode.runtime.admission import Admission
 from nearcode.runtime.health import Health
 from nearcode.runtime.home import Engine
-from nearcode.runtime.metrics import RpcMetrics
+from nearcode.runtime.metrics import AdmissionMetrics, RpcMetrics
 from nearcode.runtime.ops import OpsServer
 from nearcode.runtime.server import RpcServer, rpc_handler
 from nearcode.settings import dump
@@ -66,6 +67,7 @@ class Serving:
             health=self._health,
             reflection=app.settings.gateway.reflection,
             observe=RpcMetrics(self._registry).observe,
+            admission=self._admission(),
         )
         await self._stack.enter_async_context(server)
         self.addresses["grpc"] = server.address
@@ -160,6 +162,15 @@ class Serving:
         (target,) = app.targets
         settings: ServiceSettings = getattr(app.settings, target)
         return settings.listen
+
+    def _admission(self) -> Admission | None:
+        app = self._app
+        alone: ServiceSettings = getattr(app.settings, next(iter(app.targets)) if len(app.targets) == 1 else "gateway")
+        if not alone.admission:
+            return None
+        admission = Admission()
+        self._registry.register(AdmissionMetrics(admission))
+        return admission
 
     def _tokens(self) -> TokenAuthenticator:
         assert self._app.token  # made now, so that callers find it

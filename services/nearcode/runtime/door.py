@@ -8,6 +8,7 @@ from typing import Protocol
 import grpc
 
 from nearcode.domain.errors import NearcodeError
+from nearcode.runtime.gate import Gate
 from nearcode.runtime.rpc_errors import abort, status_of
 
 OPEN = "/grpc.health.v1.Health/"
@@ -31,6 +32,7 @@ class Entrance:
 
     user: str
     observe: Observe
+    gate: Gate
 
 
 ENTRANCE: ContextVar[Entrance] = ContextVar("entrance")
@@ -39,8 +41,8 @@ ENTRANCE: ContextVar[Entrance] = ContextVar("entrance")
 class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Authenticates every call but those for health."""
 
-    def __init__(self, authenticator: Authenticator, observe: Observe) -> None:
-        self._authenticator, self._observe = authenticator, observe
+    def __init__(self, authenticator: Authenticator, observe: Observe, gate: Gate) -> None:
+        self._authenticator, self._observe, self._gate = authenticator, observe, gate
 
     async def intercept_service(
         self,
@@ -58,7 +60,7 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no typ
                 user = await self._authenticator.authenticate(metadata)
             except NearcodeError as error:
                 return _refusal(handler, error)
-        ENTRANCE.set(Entrance(user, self._observe))
+        ENTRANCE.set(Entrance(user, self._observe, self._gate))
         return handler
 
 

@@ -21,8 +21,10 @@ from google.rpc import status_pb2
 from opentelemetry import trace
 
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
-from nearcode.runtime.door import ENTRANCE
+from nearcode.runtime.door import ENTRANCE, Entrance
+from nearcode.runtime.gate import Place
 from nearcode.runtime.rpc_errors import abort, grpc_code, internal, status_of
+from nearcode.telemetry import conventions
 from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import ensure_trace, use_traceparent
 
@@ -30,6 +32,7 @@ DEFAULT_SECONDS = 30.0
 """The longest a call may take, and what it gets when the client names no deadline."""
 
 T = TypeVar("T")
+Answer = Callable[["Call", Place], Awaitable[T]]
 _log = get_logger(__name__)
 
 
@@ -77,21 +80,23 @@ class _Method:
         self._name = f"{descriptor.containing_service.full_name}/{descriptor.name}"
         self._request = GetMessageClass(descriptor.input_type)
         self._behavior, self._seconds = behavior, seconds
-        self._tracer = trace.get_tracer(__name__)
+        # Probes come every few seconds: traces of them would bury the others.
+        self._tracer = trace.NoOpTracer() if self._name.startswith("grpc.health.") else trace.get_tracer(__name__)
 
     async def unary(self, body: bytes, context: grpc.aio.ServicerContext) -> bytes | None:
-        async def answer(call: Call) -> bytes:
+        async def answer(call: Call, place: Place) -> bytes:
             response: Message = await self._behavior(self._decode(body), call)
             return response.SerializeToString()
 
         return await self._run(context, answer)
 
     async def stream(self, body: bytes, context: grpc.aio.ServicerContext) -> None:
-        async def answer(call: Call) -> None:
+        async def answer(call: Call, place: Place) -> None:
             responses: AsyncGenerator[Message, None] = self._behavior(self._decode(body), call)
             async with aclosing(responses):
                 async for response in responses:
                     await context.write(response.SerializeToString())
+                    place.answered()
 
         await self._run(context, answer)
 
@@ -101,31 +106,50 @@ class _Method:
         except DecodeError as error:
             raise InvalidRequest(f"not a {self._request.DESCRIPTOR.full_name}", Reason.MALFORMED_REQUEST) from error
 
-    async def _run(self, context: grpc.aio.ServicerContext, answer: Callable[[Call], Awaitable[T]]) -> T | None:
+    async def _run(self, context: grpc.aio.ServicerContext, answer: Answer[T]) -> T | None:
         entrance, began = ENTRANCE.get(), time.monotonic()
+        seconds = min(self._seconds, _remaining(context))
+        code, failure, result = grpc.StatusCode.CANCELLED.name, None, None
+        try:
+            place = await entrance.gate.enter(self._name, f"{entrance.user} {context.peer()}", seconds)
+            try:
+                result, failure = await self._admitted(context, entrance, place, answer)
+            finally:
+                place.leave()
+            code = _code_name(failure)
+        except Unavailable as refusal:
+            failure = status_of(refusal)
+            code = _code_name(failure)
+        except asyncio.CancelledError:  # gRPC cancels a call whose client is gone or whose deadline passed
+            if time.monotonic() - began >= seconds:
+                code = grpc.StatusCode.DEADLINE_EXCEEDED.name
+            raise
+        finally:
+            entrance.observe(self._name, code, time.monotonic() - began)
+        if failure is not None:
+            await abort(context, failure)
+        return result
+
+    async def _admitted(
+        self, context: grpc.aio.ServicerContext, entrance: Entrance, place: Place, answer: Answer[T]
+    ) -> tuple[T | None, status_pb2.Status | None]:
+        """Answers in a span of its own. What was refused has none: a refusal must cost next to nothing."""
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         seconds = min(self._seconds, _remaining(context))
         code = grpc.StatusCode.CANCELLED.name
         with use_traceparent(metadata.get("traceparent", "")), self._span() as span, ensure_trace() as trace_id:
             try:
-                result, failure = await self._attempt(answer, Call(entrance.user, seconds, trace_id))
+                result, failure = await self._attempt(answer, place, Call(entrance.user, seconds, trace_id))
                 code = _code_name(failure)
-            except asyncio.CancelledError:  # gRPC cancels a call whose client is gone or whose deadline passed
-                if time.monotonic() - began >= seconds:
-                    code = grpc.StatusCode.DEADLINE_EXCEEDED.name
-                raise
             finally:
                 _describe(span, code)
-                entrance.observe(self._name, code, time.monotonic() - began)
-        if failure is not None:
-            await abort(context, failure)
-        return result
+        return result, failure
 
-    async def _attempt(self, answer: Callable[[Call], Awaitable[T]], call: Call) -> tuple[T | None, status_pb2.Status | None]:
+    async def _attempt(self, answer: Answer[T], place: Place, call: Call) -> tuple[T | None, status_pb2.Status | None]:
         timer = asyncio.timeout(None if math.isinf(call.seconds) else call.seconds)
         try:
             async with timer:
-                return await answer(call), None
+                return await answer(call, place), None
         except NearcodeError as error:
             return None, status_of(error)
         except Exception as error:  # noqa: BLE001 - a bug: logged here, and the caller is told where to find it
@@ -138,7 +162,7 @@ class _Method:
         return self._tracer.start_as_current_span(
             self._name,
             kind=trace.SpanKind.SERVER,
-            attributes={"rpc.system.name": "grpc", "rpc.method": self._name},
+            attributes=conventions.rpc(self._name),
             record_exception=False,  # its text may quote code
             set_status_on_exception=False,
         )
@@ -155,7 +179,7 @@ def _code_name(failure: status_pb2.Status | None) -> str:
 
 
 def _describe(span: trace.Span, code: str) -> None:
-    span.set_attribute("rpc.response.status_code", code)
+    span.set_attribute(conventions.RPC_STATUS, code)
     if code != grpc.StatusCode.OK.name:
-        span.set_attribute("error.type", code)
+        span.set_attribute(conventions.ERROR_TYPE, code)
         span.set_status(trace.StatusCode.ERROR)

@@ -1,6 +1,12 @@
 """What a gRPC server counts."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from nearcode.runtime.admission import Admission
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds, as OpenTelemetry's RPC conventions advise."""
@@ -21,3 +27,26 @@ class RpcMetrics:
     def observe(self, method: str, code: str, seconds: float) -> None:
         """Counts a call that ended; pass it to RpcServer."""
         self._durations.labels(method, code).observe(seconds)
+
+
+class AdmissionMetrics(Collector):
+    """What admission control decides, read when somebody asks: register it with a registry."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def collect(self) -> Iterator[Metric]:
+        """Counters by class and reason, and gauges of now."""
+        admission = self._admission
+        admitted = CounterMetricFamily("nearcode_admission_admitted", "Calls let in.", labels=["criticality"])
+        for criticality, count in admission.counts.admitted.items():
+            admitted.add_metric([criticality], count)
+        yield admitted
+        refused = CounterMetricFamily("nearcode_admission_refused", "Calls refused.", labels=["reason", "criticality"])
+        for labels, count in admission.counts.refused.items():
+            refused.add_metric(list(labels), count)
+        yield refused
+        yield GaugeMetricFamily("nearcode_admission_limit", "Calls that may work at once now.", admission.limit.value)
+        yield GaugeMetricFamily("nearcode_admission_working", "Calls at work, streams until they begin.", admission.working)
+        yield GaugeMetricFamily("nearcode_admission_in_flight", "Calls let in that have not ended.", admission.in_flight)
+        yield GaugeMetricFamily("nearcode_admission_waiting", "Calls that wait for their turn.", admission.waiting)

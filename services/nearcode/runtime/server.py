@@ -7,7 +7,9 @@ from types import TracebackType
 import grpc
 from grpc_health.v1 import health_pb2
 
+from nearcode.runtime.admission import Admission
 from nearcode.runtime.door import Authenticator, Door, Observe
+from nearcode.runtime.gate import Gate
 from nearcode.runtime.handler import Call as Call
 from nearcode.runtime.handler import rpc_handler as rpc_handler
 from nearcode.runtime.health import Health, HealthServicer
@@ -16,14 +18,15 @@ from nearcode.runtime.listening import listen
 MAX_REQUEST_BYTES = 4 * 2**20
 """gRPC's own default: an open file with its context, or a page of an index batch, several times over."""
 MAX_CALLS = 512
-"""Calls at once; more are refused with RESOURCE_EXHAUSTED. Each costs a task and its request in memory."""
+"""Calls at once, those that wait and refused ones on their way out included; more are refused with RESOURCE_EXHAUSTED. Each
+costs a task and its request in memory. `admission` refuses long before."""
 GRACE_SECONDS = 20.0
 """Calls in flight get this long to finish. Kubernetes kills after 30 s."""
 
 
 class RpcServer:
     """Serves `handlers` on `listen` (`host:port`, port 0 is any free one, or `unix:PATH`) together with health and,
-    if wished, reflection. `address` is where clients reach it once it is started.
+    if wished, reflection. `address` is where clients reach it once it is started. Without `admission` every call is let in.
 
     Does not start or stop `health`, which may be shared by several servers, but drains it when it stops itself.
     """
@@ -36,13 +39,12 @@ class RpcServer:
         authenticator: Authenticator,
         health: Health,
         reflection: bool = True,
-        max_message_bytes: int = MAX_REQUEST_BYTES,
         observe: Observe = lambda method, code, seconds: None,
+        admission: Admission | None = None,
     ) -> None:
         self.address = ""
         self._place, self._handlers, self._health, self._reflection = listen, handlers, health, reflection
-        self._door = Door(authenticator, observe)
-        self._max_message_bytes = max_message_bytes
+        self._door = Door(authenticator, observe, Gate(admission))
         self._held = ExitStack()
         self._server: grpc.aio.Server | None = None
 
@@ -58,7 +60,7 @@ class RpcServer:
 
             reflection.enable_server_reflection([*names, health.full_name, reflection.SERVICE_NAME], server)
         try:
-            self.address = listen(server, self._place, self._held)
+            self.address = listen(server, self._place, self._held, self._credentials)
             await server.start()
         except BaseException:
             self._held.close()
@@ -86,7 +88,7 @@ class RpcServer:
     def _options(self) -> list[tuple[str, int]]:
         return [
             ("grpc.so_reuseport", 0),  # else a second server would share the port without a word
-            ("grpc.max_receive_message_length", self._max_message_bytes),
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.max_metadata_size", 8192),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.keepalive_time_ms", 60_000),

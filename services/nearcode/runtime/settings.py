@@ -16,3 +16,6 @@ class ServiceSettings(Branch):
     """`host:port` or `unix:PATH` this service listens on when it runs as a target of its own. Port 0: any free one."""
     address: str = ""
     """`host:port` or `unix:PATH` where other processes reach this service. Empty: it runs in the same process."""
+    admission: bool = True
+    """Refuse at once what cannot be answered in time, and serve people before programs. A process with several services goes by
+    the gateway's. Off only to compare: without it, a service under three times its load answers hardly anything in time."""
