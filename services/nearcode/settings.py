@@ -41,13 +41,23 @@ class IndexSettings(Branch):
     """Settings of the chunk index."""
 
     url: str = ""
-    """`http://HOST:PORT` of a Qdrant server (its gRPC port is `grpc_port`). Empty: an embedded Qdrant below the home folder."""
+    """`http://HOST:PORT` of a Qdrant server (its gRPC port is `grpc_port`), or those of a cluster's nodes, separated by commas:
+    a call that one node cannot answer goes to the next. Empty: an embedded Qdrant below the home folder."""
     grpc_port: int = 6334
     """Port of the Qdrant server's gRPC API."""
     api_key_file: str = ""
     """File with the Qdrant server's API key. Empty: none."""
     collection_prefix: str = "nearcode"
     """Collections are named after it, so that several installations can share a cluster."""
+    replicas: int = Field(default=1, ge=1)
+    """Copies of each point, on as many nodes. 3 on a cluster of three: one node can be lost and none is missed."""
+    write_consistency: int = Field(default=1, ge=1)
+    """Copies that must have a write before it is acknowledged. 2 of 3: a node that is lost right after takes nothing along."""
+    shards: int = Field(default=1, ge=1)
+    """Parts of a collection, fixed when it is made: it can later spread over as many nodes. docs/index-layout.md says when to
+    take more than one."""
+    ca_file: str = ""
+    """File with the certificates (PEM) that `https://` servers are checked against. Empty: the system's."""
 
 
 class OpsSettings(Branch):

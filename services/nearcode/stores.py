@@ -135,6 +135,10 @@ class Stores:
                 api_key=key,
                 collection_prefix=settings.collection_prefix,
                 grpc_port=settings.grpc_port,
+                replicas=settings.replicas,
+                write_consistency=settings.write_consistency,
+                shards=settings.shards,
+                ca_file=settings.ca_file,
             )
             await server.open()
             self._stack.push_async_callback(server.close)

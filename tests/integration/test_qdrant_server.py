@@ -71,7 +71,7 @@ async def test_a_lost_collection_is_said_and_opening_makes_it_again(qdrant: Serv
     index, other = connect(qdrant, "lost"), connect(qdrant, "lost")
     await index.open()
     await other.open()
-    await other._client.delete_collection(other.collection)
+    await other.delete()
     with pytest.raises(Unavailable, match="lost the collection"):
         await index.upsert([Maker().point()])
     assert not await index.healthy()

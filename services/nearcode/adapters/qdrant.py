@@ -1,19 +1,16 @@
-"""The chunk index in a Qdrant server: one collection per index space, the repository as tenant key."""
+"""The chunk index in a Qdrant server or cluster: one collection per index space, the repository as tenant key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import grpc
-from google.protobuf.message import Message
-from qdrant_client import AsyncQdrantClient, models
 from qdrant_client import grpc as wire
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
 from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters import qdrant_wire as protocol
-from nearcode.domain.errors import Conflict, Reason, Unavailable
+from nearcode.adapters.qdrant_collection import Collection, Copies
+from nearcode.adapters.qdrant_nodes import QdrantNodes
+from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.index import Hit, IndexSpace, LaneQuery, Point, StoredPoint
 from nearcode.domain.principal import Scope
 
@@ -22,23 +19,8 @@ UPSERT_BATCH = 256
 RETIRE_BATCH = 200
 """Paths in one filtered delete: 5,000 paths take 25 of them."""
 SCAN_PAGE = 512
-HNSW_M = 16
-"""Edges of the whole graph and of each tenant's. With a tenant graph only, a query over several repositories loses its
-recall (1.00, 0.48, 0.21, 0.03 for 1, 2, 5, 20 repositories on 60,000 points)."""
-
-_DOWN = {
-    grpc.StatusCode.UNAVAILABLE: "does not answer",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
-    grpc.StatusCode.CANCELLED: "broke off the call",
-    grpc.StatusCode.UNAUTHENTICATED: "refuses the API key",
-    grpc.StatusCode.PERMISSION_DENIED: "refuses the API key",
-    grpc.StatusCode.NOT_FOUND: "has lost the collection; restart to make it again, then index again",
-    grpc.StatusCode.INTERNAL: "failed",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "is overloaded",
-}
-_CHANNEL = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
-"""A server that comes back is found within a second; gRPC's own upper bound is two minutes."""
-
+SNAPSHOT_SECONDS = 3600.0
+"""A snapshot copies the node's part of the collection."""
 
 T = TypeVar("T")
 
@@ -46,10 +28,14 @@ T = TypeVar("T")
 class QdrantChunkIndex:
     """Implements `ChunkIndex` over gRPC. `open` before use. No call takes longer than `seconds`.
 
-    `url` is the REST address; `grpc_port` is beside it on the same host.
+    `url` is the address of one server or, separated by commas, of several nodes of a cluster: a call that one cannot answer
+    goes to the next. `grpc_port` is the same on all. `https://` addresses are checked against the certificates in `ca_file`,
+    or the system's.
+
+    `replicas` copies are kept of each of `shards` shards, and a write is acknowledged when `write_consistency` copies have it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
         self,
         space: IndexSpace,
         url: str,
@@ -58,38 +44,39 @@ class QdrantChunkIndex:
         collection_prefix: str = "nearcode",
         grpc_port: int = 6334,
         seconds: float = 10.0,
+        replicas: int = 1,
+        write_consistency: int = 1,
+        shards: int = 1,
+        ca_file: str = "",
     ) -> None:
         self.space = space
         self.collection = layout.collection_name(collection_prefix, space)
-        self._url, self._seconds = url, seconds
-        self._client = AsyncQdrantClient(
-            url=url, api_key=api_key, grpc_port=grpc_port, prefer_grpc=True, check_compatibility=False,
-            timeout=max(1, round(seconds)), grpc_options=dict(_CHANNEL),
-        )  # fmt: skip
+        self.alias = f"{collection_prefix}_{space.name}"
+        self._seconds = seconds
+        self._nodes = QdrantNodes(url, api_key=api_key, grpc_port=grpc_port, seconds=seconds, ca_file=ca_file)
+        self._store = Collection(self._nodes, space, self.collection, Copies(replicas, write_consistency, shards))
 
     async def open(self) -> None:
-        """Makes the collection if it is missing, safe when several processes do so at once. Raises Unavailable, and
-        Conflict when it was made for another model or by another version."""
-        async with asyncio.timeout(self._seconds * 3):
-            with self._failures():
-                if not await self._client.collection_exists(self.collection):
-                    await self._create()
-                await self._check()
-                for field in layout.KEYWORDS:
-                    tenant = True if field == layout.REPOSITORY else None
-                    keyword = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=tenant)
-                    await self._client.create_payload_index(self.collection, field, keyword)
-                await self._client.create_payload_index(self.collection, layout.GENERATION, models.PayloadSchemaType.INTEGER)
+        """Makes the collection if it is missing, safe when several processes do so at once, and brings an existing one to the
+        settings. Raises Unavailable, and Conflict when it was made for another model or by a newer version."""
+        try:
+            async with asyncio.timeout(self._seconds * 3):
+                await self._store.open()
+        except TimeoutError as error:
+            raise Unavailable(f"Qdrant at {self._nodes.url} did not answer in time.", Reason.INDEX_UNAVAILABLE) from error
 
     async def close(self) -> None:
-        """Closes the connection."""
-        await self._client.close()
+        """Closes the connections."""
+        await self._nodes.close()
 
     async def upsert(self, points: Sequence[Point]) -> None:
-        """See `ChunkIndex`. Each batch is applied before the next is sent; the server has it in its write-ahead log."""
+        """See `ChunkIndex`. Each batch is applied, on `write_consistency` nodes, before the next is sent."""
         for batch in _batches(points, UPSERT_BATCH):
             structs = [protocol.point(point, self.space) for point in batch]
-            await self._ask("Upsert", wire.UpsertPoints(collection_name=self.collection, wait=True, points=structs))
+            request = wire.UpsertPoints(
+                collection_name=self.collection, wait=True, points=structs, ordering=protocol.ORDERING
+            )  # fmt: skip
+            await self._nodes.write("Points/Upsert", request)
 
     async def search(self, scope: Scope, queries: Sequence[LaneQuery]) -> list[list[Hit]]:
         """See `ChunkIndex`. The lanes that rank by vectors share one call."""
@@ -117,7 +104,7 @@ class QdrantChunkIndex:
             with_vectors=wire.WithVectorsSelector(include=wire.VectorsSelector(names=[layout.DENSE])),
         )
         while True:
-            page = await self._ask("Scroll", request)
+            page = await self._nodes.read("Points/Scroll", request)
             for record in page.result:
                 yield protocol.stored(record)
             if not page.HasField("next_page_offset"):
@@ -127,47 +114,52 @@ class QdrantChunkIndex:
     async def healthy(self) -> bool:
         """See `ChunkIndex`: whether the collection answers within two seconds."""
         try:
-            with self._failures():
-                async with asyncio.timeout(min(2.0, self._seconds)):
-                    return await self._client.collection_exists(self.collection)
-        except Unavailable:
+            async with asyncio.timeout(min(2.0, self._seconds)):
+                return await self.exists()
+        except (TimeoutError, Unavailable):
             return False
+
+    async def exists(self) -> bool:
+        """Whether the collection is there. Raises Unavailable."""
+        return await self._store.exists()
+
+    async def count(self, repository: str) -> int:
+        """Points of a repository, those that no branch holds included. Raises Unavailable."""
+        request = wire.CountPoints(collection_name=self.collection, filter=protocol.belonging(repository), exact=True)
+        return int((await self._nodes.read("Points/Count", request)).result.count)
+
+    async def delete(self) -> None:
+        """Drops the collection with all its points. Raises Unavailable."""
+        await self._store.delete()
+
+    async def aliased(self) -> str | None:
+        """The collection that this space's alias leads to; None without an alias. Raises Unavailable."""
+        answer = await self._nodes.read("Collections/ListAliases", wire.ListAliasesRequest())
+        return next((found.collection_name for found in answer.aliases if found.alias_name == self.alias), None)
+
+    async def publish_alias(self) -> None:
+        """Leads the space's alias to this collection, in one step: nobody sees none or both. Raises Unavailable."""
+        create = wire.AliasOperations(create_alias=wire.CreateAlias(collection_name=self.collection, alias_name=self.alias))
+        delete = wire.AliasOperations(delete_alias=wire.DeleteAlias(alias_name=self.alias))
+        await self._nodes.write("Collections/UpdateAliases", wire.ChangeAliases(actions=[delete, create]))
+
+    async def snapshot(self) -> dict[str, str]:
+        """Makes a snapshot on every listed node, each of the shards it holds, and returns their names by the node's address.
+        They lie in the node's snapshot folder; aliases are not part of them. Raises Unavailable."""
+        request = wire.CreateSnapshotRequest(collection_name=self.collection)
+        names = {}
+        for node in self._nodes.nodes:
+            answer = await self._nodes.ask(node, "Snapshots/Create", request, SNAPSHOT_SECONDS)
+            names[node.url] = str(answer.snapshot_description.name)
+        return names
+
+    async def replicated(self) -> bool:
+        """Whether each shard has all its copies, and all of them answer. Raises Unavailable."""
+        return await self._store.replicated()
 
     async def indexed(self) -> bool:
         """Whether the graph holds all points, so that nothing is left to optimize."""
-        with self._failures():
-            state = await self._client.get_collection(self.collection)
-            return bool(state.status == models.CollectionStatus.GREEN)
-
-    async def _create(self) -> None:
-        try:
-            await self._client.create_collection(
-                self.collection,
-                vectors_config={
-                    layout.DENSE: models.VectorParams(size=self.space.profile.dimensions, distance=models.Distance.COSINE)
-                },
-                sparse_vectors_config={layout.LEXICAL: models.SparseVectorParams()},
-                hnsw_config=models.HnswConfigDiff(m=HNSW_M, payload_m=HNSW_M),
-                on_disk_payload=True,
-                metadata=layout.fingerprint(self.space),
-            )
-        except grpc.aio.AioRpcError:
-            if not await self._client.collection_exists(self.collection):  # else another process was faster
-                raise
-
-    async def _check(self) -> None:
-        config = (await self._client.get_collection(self.collection)).config
-        vectors = config.params.vectors
-        dense = vectors.get(layout.DENSE) if isinstance(vectors, dict) else None
-        found: dict[str, object] = {**(config.metadata or {}), "dimensions": dense.size if dense else 0}
-        if dense and dense.distance != models.Distance.COSINE:
-            found["dimensions"] = f"{dense.size} by {dense.distance}"
-        if wrong := layout.difference(found, self.space):
-            raise Conflict(
-                f"Collection {self.collection} at {self._url} does not fit: {wrong}. Delete the collection and index again, "
-                "or choose another collection prefix.",
-                Reason.INDEX_MISMATCH,
-            )
+        return bool((await self._store.info()).status == wire.CollectionStatus.Green)
 
     async def _ranked(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, Sequence[wire.ScoredPoint]]:
         requests = [protocol.ranking(self.collection, scope, query) for query in queries]
@@ -175,43 +167,21 @@ class QdrantChunkIndex:
         if not lanes:
             return {}
         batch = wire.QueryBatchPoints(collection_name=self.collection, query_points=lanes.values())
-        answers = await self._ask("QueryBatch", batch)
+        answers = await self._nodes.read("Points/QueryBatch", batch)
         return {lane: answer.result for lane, answer in zip(lanes, answers.result, strict=True)}
 
     async def _named(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, Sequence[wire.RetrievedPoint]]:
         requests = [protocol.naming(self.collection, scope, query) for query in queries]
         lanes = {lane: request for lane, request in enumerate(requests) if request}
-        answers = await asyncio.gather(*(self._ask("Scroll", request) for request in lanes.values()))
+        answers = await asyncio.gather(*(self._nodes.read("Points/Scroll", request) for request in lanes.values()))
         return {lane: answer.result for lane, answer in zip(lanes, answers, strict=True)}
 
     async def _delete(self, which: wire.Filter) -> None:
         selector = wire.PointsSelector(filter=which)
-        await self._ask("Delete", wire.DeletePoints(collection_name=self.collection, wait=True, points=selector))
-
-    async def _ask(self, method: str, request: Message) -> Any:
-        with self._failures():
-            return await getattr(self._client.grpc_points, method)(request, timeout=self._seconds)
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Maps what the client raises to Unavailable; what we did wrong stays a bug."""
-        try:
-            yield
-        except TimeoutError as error:
-            raise self._unavailable("did not answer in time") from error
-        except ResourceExhaustedResponse as error:
-            raise Unavailable(f"Qdrant at {self._url} is overloaded.", Reason.OVERLOADED, error.retry_after_s) from error
-        except grpc.aio.AioRpcError as error:
-            details = error.details() or ""
-            if "No space left" in details or "disk" in details.lower():
-                message = f"The disk of Qdrant at {self._url} is full. Make room there."
-                raise Unavailable(message, Reason.DISK_FULL, retry_after=30) from error
-            if error.code() not in _DOWN:
-                raise
-            raise self._unavailable(_DOWN[error.code()], details) from error
-
-    def _unavailable(self, what: str, details: str = "") -> Unavailable:
-        return Unavailable(f"Qdrant at {self._url} {what}." + (f" ({details})" if details else ""), Reason.INDEX_UNAVAILABLE)
+        request = wire.DeletePoints(
+            collection_name=self.collection, wait=True, points=selector, ordering=protocol.ORDERING
+        )  # fmt: skip
+        await self._nodes.write("Points/Delete", request)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
