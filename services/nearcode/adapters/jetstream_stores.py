@@ -24,7 +24,8 @@ from nearcode.domain.manifest import Manifest, Versioned, manifest_key
 from nearcode.events import topology
 
 
-async def _bucket(client: Client, name: str) -> KeyValue:
+async def open_bucket(client: Client, name: str) -> KeyValue:
+    """A key-value bucket of the topology, made if it is missing."""
     stream = client.jetstream(timeout=TIMEOUT)
     with nats_errors():
         try:
@@ -50,7 +51,7 @@ class KvManifests:
 
     async def _open(self) -> KeyValue:
         if self._kv is None:
-            self._kv = await _bucket(self._client, topology.MANIFESTS)
+            self._kv = await open_bucket(self._client, topology.MANIFESTS)
         return self._kv
 
     async def get(self, repository: str, fills: str = "") -> Versioned | None:
@@ -102,7 +103,7 @@ class KvBuilds:
 
     async def _open(self) -> KeyValue:
         if self._kv is None:
-            self._kv = await _bucket(self._client, topology.BUILDS)
+            self._kv = await open_bucket(self._client, topology.BUILDS)
         return self._kv
 
     async def put(self, build: str, batch: str, outcome: bytes) -> None:
