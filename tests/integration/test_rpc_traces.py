@@ -83,17 +83,21 @@ def test_a_trace_crosses_processes_and_is_read_from_one_file(tmp_path: Path) -> 
 
 def _check(path: Path) -> None:
     (first, *_) = read_spans(path)
-    complete, retrieve, answered, failed = read_trace(path, first.trace_id)
+    complete, retrieve, asked, answered, asked_again, failed = read_trace(path, first.trace_id)
     assert (complete.name, retrieve.name) == ("complete", "retrieve")
     assert (answered.name, failed.name) == (f"{RETRIEVAL.full_name}/Retrieve", f"{RETRIEVAL.full_name}/Explain")
     assert (complete.parent_id, retrieve.parent_id) == ("", complete.span_id)
-    assert answered.parent_id == failed.parent_id == retrieve.span_id
+    assert asked.parent_id == asked_again.parent_id == retrieve.span_id
+    assert (answered.parent_id, failed.parent_id) == (asked.span_id, asked_again.span_id)
+    assert (asked.kind, asked.name, asked.service) == ("CLIENT", answered.name, "gateway")
+    assert asked.attributes["server.address"] == "127.0.0.1"
     assert (complete.service, answered.service, answered.kind) == ("gateway", "retrieval", "SERVER")
     assert complete.links == ["ab" * 16 + "-" + "cd" * 8]
     assert retrieve.attributes == {"nearcode.budget.allotted_ms": 12.5}
     assert answered.attributes["rpc.response.status_code"] == "OK" and answered.status == "UNSET"
     assert (failed.attributes["error.type"], failed.status) == ("INTERNAL", "ERROR")
-    _check_times([complete, retrieve, answered])
+    assert (asked_again.attributes["error.type"], asked_again.status) == ("SERVICE_UNAVAILABLE", "ERROR")
+    _check_times([complete, retrieve, asked, answered])
 
 
 def _check_times(nested: list[SpanLine]) -> None:

@@ -60,9 +60,9 @@ def test_nonsense_is_no_trace_and_no_error(text: str) -> None:
 
 
 @given(st.lists(ids))
-def test_each_trace_is_linked_once(traceparents: list[str]) -> None:
+def test_each_trace_that_was_recorded_is_linked_once(traceparents: list[str]) -> None:
     found = [trace.format_trace_id(item.context.trace_id) for item in links([*traceparents, *traceparents, ""])]
-    assert found == [text.split("-")[1] for text in dict.fromkeys(traceparents)]
+    assert found == [text.split("-")[1] for text in dict.fromkeys(traceparents) if text.endswith("-01")]
 
 
 def test_a_call_without_a_trace_gets_an_id_that_goes_on_to_what_it_calls() -> None:

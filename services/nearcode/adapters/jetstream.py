@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -19,8 +20,11 @@ from opentelemetry import trace
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.events import topology
 from nearcode.events.bus import ANY, Handler, Queue, subject
+from nearcode.events.observer import BusObserver
+from nearcode.telemetry import conventions
 from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import current_traceparent, use_traceparent
+from nearcode.telemetry.spans import failed, spanned
 
 E = TypeVar("E", bound=Message)
 log = get_logger(__name__)
@@ -73,8 +77,11 @@ async def connect(url: str, name: str) -> Client:
 class JetStreamBus:
     """The bus over one connection. `bulk`: this process also works on first indexes and large backlogs."""
 
-    def __init__(self, client: Client, org: str, *, bulk: bool = True) -> None:
+    def __init__(self, client: Client, org: str, *, bulk: bool = True, observer: BusObserver | None = None) -> None:
         self._client, self._org, self._bulk = client, org, bulk
+        self.observer = observer or BusObserver()
+        self.subjects: list[str] = []
+        """What this process works on: subjects of `react`."""
         self._stream: JetStreamContext = client.jetstream(timeout=TIMEOUT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -113,11 +120,15 @@ class JetStreamBus:
         data = event.SerializeToString(deterministic=True)
         if len(data) > topology.LARGEST_EVENT:
             raise InvalidRequest(f"an event of {len(data)} bytes is over {topology.LARGEST_EVENT}", Reason.TOO_LARGE)
-        headers = {"Nats-Msg-Id": message_id, EVENT: event.DESCRIPTOR.name}
-        if trace := current_traceparent():
-            headers["traceparent"] = trace
-        with nats_errors():
-            await self._stream.publish(subject(event, self._org, queue=queue), data, headers=headers)
+        name, place = event.DESCRIPTOR.name, subject(event, self._org, queue=queue)
+        headers = {"Nats-Msg-Id": message_id, EVENT: name}
+        attributes = conventions.message("send", name, place, message_id, len(data))
+        with spanned(tracer, f"send {name}", attributes, trace.SpanKind.PRODUCER):
+            if traceparent := current_traceparent():
+                headers["traceparent"] = traceparent
+            with nats_errors():
+                await self._stream.publish(place, data, headers=headers)
+        self.observer.sent(name)
 
     async def react(
         self,
@@ -131,6 +142,7 @@ class JetStreamBus:
         queues: tuple[Queue, ...] = ("fill",) if fill else ("small", "bulk") if self._bulk else ("small",)
         collection = {"build.collection": fill} if fill not in ("", ANY) else {}
         for name in filter(None, (subject(event, self._org, collection, queue) for queue in queues)):
+            self.subjects.append(name)
             reactor = _Reactor(self, event, handler, on_dead)
             self._start(self._consume(name, reactor, concurrency))
 
@@ -139,7 +151,7 @@ class JetStreamBus:
             fact = event()
             try:
                 fact.ParseFromString(message.data)
-                with use_traceparent((message.headers or {}).get("traceparent", "")):
+                with processing(message, event.DESCRIPTOR.name):
                     await handler(fact)
             except (DecodeError, NearcodeError) as error:
                 log.warning("a fact was not taken", subject=message.subject, error=str(error))
@@ -237,6 +249,19 @@ async def _next(client: Client, consumer: JetStreamContext.PullSubscription, clo
     return messages[0] if messages else None
 
 
+@contextlib.contextmanager
+def processing(message: Msg, event: str) -> Iterator[trace.Span]:
+    """Runs a handler in the trace of the message it handles."""
+    headers = message.headers or {}
+    attributes = conventions.message("process", event, message.subject, headers.get("Nats-Msg-Id", ""), len(message.data))
+    attributes[conventions.DELIVERIES] = message.metadata.num_delivered
+    with (
+        use_traceparent(headers.get("traceparent", "")),
+        spanned(tracer, f"process {event}", attributes, trace.SpanKind.CONSUMER) as span,
+    ):
+        yield span
+
+
 class _Reactor(Generic[E]):
     """Answers messages of one event: decode, call the handler, then acknowledge, try again later or quarantine."""
 
@@ -252,44 +277,47 @@ class _Reactor(Generic[E]):
         except DecodeError as error:
             await self._bus.quarantine(message, f"cannot be decoded: {error}", Reason.MALFORMED_REQUEST)
             return
-        name = event.DESCRIPTOR.name
-        attributes = {"messaging.system": "nats", "messaging.operation.type": "process", "messaging.destination.name": name}
-        with (
-            use_traceparent((message.headers or {}).get("traceparent", "")),
-            tracer.start_as_current_span(f"process {name}", kind=trace.SpanKind.CONSUMER, attributes=attributes),
-        ):
-            await self._answer(message, event)
+        began, outcome = time.monotonic(), "retried"
+        with processing(message, event.DESCRIPTOR.name) as span:
+            try:
+                outcome = await self._answer(message, event, span)
+            finally:
+                self._bus.observer.answered(event.DESCRIPTOR.name, outcome, time.monotonic() - began)
 
-    async def _answer(self, message: Msg, event: E) -> None:
+    async def _answer(self, message: Msg, event: E, span: trace.Span) -> str:
+        """How it ended, as `BusObserver.answered` says."""
         deliveries = message.metadata.num_delivered
         if deliveries > topology.DELIVERIES_WHILE_UNAVAILABLE:
-            await self._dead(message, event, f"delivered {deliveries} times without an answer", "EXHAUSTED")
-            return
+            return await self._dead(message, event, f"delivered {deliveries} times without an answer", "EXHAUSTED")
         try:
             async with _at_work(message):
                 await self._handler(event)
         except (Unavailable, Conflict) as error:
+            failed(span, error)
             if deliveries >= topology.DELIVERIES_WHILE_UNAVAILABLE:
-                await self._dead(message, event, error.message, error.reason)
-            else:
-                log.warning("an event waits", subject=message.subject, reason=error.reason, error=error.message)
-                await message.nak(delay=topology.retry_delay(deliveries))
+                return await self._dead(message, event, error.message, error.reason)
+            log.warning("an event waits", subject=message.subject, reason=error.reason, error=error.message)
+            await message.nak(delay=topology.retry_delay(deliveries))
+            return "retried"
         except NearcodeError as error:
-            await self._dead(message, event, error.message, error.reason)
+            failed(span, error)
+            return await self._dead(message, event, error.message, error.reason)
         except Exception as error:
+            failed(span, error)
             log.exception("a handler failed", subject=message.subject, delivery=deliveries)
             if deliveries >= topology.DELIVERIES:
-                await self._dead(message, event, f"{type(error).__name__}: {error}", "INTERNAL")
-            else:
-                await message.nak(delay=topology.retry_delay(deliveries))
-        else:
-            with nats_errors():
-                await message.ack_sync(timeout=TIMEOUT)
+                return await self._dead(message, event, f"{type(error).__name__}: {error}", "INTERNAL")
+            await message.nak(delay=topology.retry_delay(deliveries))
+            return "failed"
+        with nats_errors():
+            await message.ack_sync(timeout=TIMEOUT)
+        return "done"
 
-    async def _dead(self, message: Msg, event: E, error: str, reason: str) -> None:
+    async def _dead(self, message: Msg, event: E, error: str, reason: str) -> str:
         if self._on_dead:
             await self._on_dead(event, error)
         await self._bus.quarantine(message, error, reason)
+        return "quarantined"
 
 
 @contextlib.asynccontextmanager

@@ -51,11 +51,18 @@ def ensure_trace() -> Iterator[str]:
         context.detach(token)
 
 
+def traceparent_of(span: trace.Span) -> str:
+    """The W3C traceparent of a span that need not be the running one; empty when it belongs to no trace."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, context=trace.set_span_in_context(span))
+    return carrier.get(_TRACEPARENT, "")
+
+
 def link(traceparent: str) -> trace.Link | None:
-    """A span link to the span that `traceparent` names; None when it names none."""
+    """A span link to the span that `traceparent` names; None when it names none, or one that was not recorded."""
     remote = _PROPAGATOR.extract({_TRACEPARENT: traceparent}, context=context.Context())
     found = trace.get_current_span(remote).get_span_context()
-    return trace.Link(found) if found.is_valid else None
+    return trace.Link(found) if found.is_valid and found.trace_flags.sampled else None
 
 
 def links(traceparents: list[str]) -> list[trace.Link]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 EXPORT_MILLIS = 200
 """How long a span waits for company: short, because `nearcode complete --trace` waits for it."""
+QUEUED_SPANS = 8192
+"""Spans that wait for a slow collector, some 16 MB; later ones are dropped, with a warning. Indexing makes about 20 for a batch
+of files: this is half a minute of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,15 @@ def _provider(settings: TelemetrySettings, service: str, file: Path) -> "TracerP
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
     resource = Resource.create(
         {"service.name": service, "service.version": version("nearcode"), "service.instance.id": f"{service}-{os.getpid()}"}
     )
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(_exporter(settings, file), schedule_delay_millis=EXPORT_MILLIS))
+    sampler = ParentBasedTraceIdRatio(settings.sample_ratio)
+    provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
+    exporter = _exporter(settings, file)
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUED_SPANS, schedule_delay_millis=EXPORT_MILLIS))
     return provider
 
 
