@@ -28,7 +28,7 @@ async def test_the_callers_deadline_reaches_the_service() -> None:
 async def test_a_deadline_beyond_the_methods_own_is_cut_and_a_missing_one_is_added() -> None:
     async with world(seconds=3.0) as here:
         await here.ask(seconds=100.0)
-        call = here.channel.grpc.unary_unary(ASK)
+        call = here.channel.connection.unary_unary(ASK)
         await call(b"", metadata=[("authorization", "Bearer ada")])
         assert [call.seconds for call in here.finder.calls] == [3.0, 3.0]
 
@@ -122,7 +122,7 @@ async def test_nobody_calls_without_the_right_token(token: str | None) -> None:
 async def test_a_bug_is_told_by_its_trace_only() -> None:
     async with world() as here:
         here.finder.failure = KeyError("def secret(): pass")
-        call = here.channel.grpc.unary_unary(ASK)
+        call = here.channel.connection.unary_unary(ASK)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"", metadata=[("authorization", "Bearer ada")])
         assert caught.value.code() is grpc.StatusCode.INTERNAL
@@ -210,7 +210,7 @@ async def test_an_expected_failure_is_not_tried_again() -> None:
 
 async def test_a_method_that_does_not_exist_is_unimplemented() -> None:
     async with world() as here:
-        call = here.channel.grpc.unary_unary(f"/{RETRIEVAL.full_name}/Guess")
+        call = here.channel.connection.unary_unary(f"/{RETRIEVAL.full_name}/Guess")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"", metadata=[("authorization", "Bearer ada")])
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -57,7 +57,7 @@ def well_formed(body: bytes) -> bool:
 async def answer(here: World, path: str, body: bytes) -> tuple[str, str]:
     """The code and the reason that a raw request is answered with."""
     try:
-        await here.channel.grpc.unary_unary(path)(body, timeout=10, metadata=TOKEN)
+        await here.channel.connection.unary_unary(path)(body, timeout=10, metadata=TOKEN)
     except grpc.aio.AioRpcError as error:
         status, info = status_pb2.Status(), error_details_pb2.ErrorInfo()
         for key, value in error.trailing_metadata() or ():
@@ -86,7 +86,7 @@ async def test_thousands_of_mutated_requests_get_the_right_code() -> None:
 @pytest.mark.parametrize("body", [b"\xff" * 1000, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\xff\xfe"])
 async def test_a_malformed_request_for_a_stream_gets_the_right_code(body: bytes) -> None:
     async with world() as here:
-        call = here.channel.grpc.unary_stream(f"/{GENERATION.full_name}/Chat")
+        call = here.channel.connection.unary_stream(f"/{GENERATION.full_name}/Chat")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await anext(aiter(call(body, timeout=10, metadata=TOKEN)))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -93,7 +93,7 @@ async def test_all_watchers_are_told_of_each_change_and_of_the_end() -> None:
 
 
 async def reflected(here: World, token: str | None) -> list[str]:
-    call = here.channel.grpc.stream_stream(
+    call = here.channel.connection.stream_stream(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,

@@ -12,11 +12,15 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from opentelemetry import trace
 
-from nearcode.domain.errors import Unavailable
+from nearcode.domain.errors import NearcodeError, Unavailable
 from nearcode.runtime.rpc_errors import error_of
 from nearcode.telemetry import conventions
 from nearcode.telemetry.propagation import traceparent_of
 from nearcode.telemetry.spans import detached
+
+if TYPE_CHECKING:
+    from nearcode.runtime.certificates import Material
+    from nearcode.runtime.tls import Tls
 
 _tracer = trace.get_tracer(__name__)
 
@@ -53,7 +57,7 @@ class Channel:
         self._grpc = self._open()
 
     @property
-    def grpc(self) -> grpc.aio.Channel:
+    def connection(self) -> grpc.aio.Channel:
         """The connection for the next call."""
         if self._tls and self._tls.material() is not self._material:
             old, self._grpc = self._grpc, self._open()
@@ -136,7 +140,7 @@ class Client:
     async def unary(self, method: str, request: Message, seconds: float) -> Any:
         """Calls a unary method and returns its response message. Cancelling the caller cancels the call."""
         descriptor = self._service.methods_by_name[method]
-        start = self._channel.grpc.unary_unary(self._path(descriptor))
+        start = self._channel.connection.unary_unary(self._path(descriptor))
         with self._span(method) as span:
             call = start(request.SerializeToString(), timeout=seconds, metadata=self._metadata(span))
             try:
@@ -149,7 +153,7 @@ class Client:
     async def stream(self, method: str, request: Message, seconds: float) -> AsyncGenerator[Any, None]:
         """Calls a server-streaming method and yields its response messages. Closing the iterator cancels the call."""
         descriptor = self._service.methods_by_name[method]
-        start = self._channel.grpc.unary_stream(self._path(descriptor))
+        start = self._channel.connection.unary_stream(self._path(descriptor))
         with self._span(method) as span:
             call = start(request.SerializeToString(), timeout=seconds, metadata=self._metadata(span))
             try:

@@ -10,23 +10,35 @@ from pathlib import Path
 import grpc
 
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason
+from nearcode.runtime.tls import encrypted
 
 LONGEST_SOCKET_PATH = 103
 """Bytes of `sun_path` without its end on macOS; Linux takes four more."""
 
 
-def listen(server: grpc.aio.Server, place: str, held: ExitStack) -> str:
+def listen(server: grpc.aio.Server, place: str, held: ExitStack, credentials: grpc.ServerCredentials | None = None) -> str:
     """Makes `server` listen on `host:port` or `unix:PATH` and returns the address that clients use.
 
-    `held` closes what must stay while the server runs. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest.
+    `held` closes what must stay while the server runs. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest, also when a place
+    beyond this machine is to be opened without `credentials`.
     """
     if place.startswith("unix:"):
         return _listen_on_socket(server, Path(place.removeprefix("unix:")).absolute(), held)
     host, port = host_and_port(place)
+    if credentials is None:
+        refuse_plaintext(place)
     try:
-        return f"{place.rpartition(':')[0]}:{server.add_insecure_port(place)}"
+        bound = server.add_secure_port(place, credentials) if credentials else server.add_insecure_port(place)
+        return f"{place.rpartition(':')[0]}:{bound}"
     except RuntimeError as error:
         raise refusal(host, port) from error
+
+
+def refuse_plaintext(place: str) -> None:
+    """No door beyond this machine without TLS, whoever opens it. Raises InvalidRequest."""
+    if encrypted(place, everywhere=False):
+        message = f"{place} is not on loopback, and this door has no certificate: give tls.cert_file, or listen on 127.0.0.1"
+        raise InvalidRequest(message, Reason.INVALID_SETTING)
 
 
 def host_and_port(place: str) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """The door for operators, over HTTP: /metrics, /livez, /readyz and /config."""
 
 import ipaddress
+import ssl
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from nearcode.runtime.health import Health
-from nearcode.runtime.listening import host_and_port, refusal
+from nearcode.runtime.listening import host_and_port, refusal, refuse_plaintext
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -18,6 +19,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class OpsServer:
     """Answers operators on `listen` (`host:port`, port 0: any free one). `config(diff)` prints the settings, or only what
     differs from the defaults. `hosts` are further names that a Host header may give, such as a service's in a cluster.
+    `context`: answers over HTTPS, which every place but loopback needs.
 
     Refuses names that are not its own (a web page may make a name of its own point to 127.0.0.1) and calls from other sites.
     """
@@ -29,8 +31,10 @@ class OpsServer:
         health: Health,
         config: Callable[[bool], str],
         hosts: frozenset[str] = frozenset(),
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.address = ""
+        self._context = context
         self._listen = listen
         self._registry, self._health, self._config = registry, health, config
         self._hosts = hosts | {"localhost", listen.rpartition(":")[0]}
@@ -39,6 +43,8 @@ class OpsServer:
     async def start(self) -> None:
         """Listens and answers. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest (INVALID_SETTING)."""
         host, port = host_and_port(self._listen)
+        if self._context is None:
+            refuse_plaintext(self._listen)
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
@@ -47,7 +53,7 @@ class OpsServer:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, port, ssl_context=self._context).start()
         except OSError as error:
             await runner.cleanup()
             raise refusal(host, port) from error

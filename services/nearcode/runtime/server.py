@@ -27,11 +27,12 @@ GRACE_SECONDS = 20.0
 class RpcServer:
     """Serves `handlers` on `listen` (`host:port`, port 0 is any free one, or `unix:PATH`) together with health and,
     if wished, reflection. `address` is where clients reach it once it is started. Without `admission` every call is let in.
+    `credentials`: speaks TLS, which every place but loopback and Unix sockets needs.
 
     Does not start or stop `health`, which may be shared by several servers, but drains it when it stops itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a door is made of
         self,
         listen: str,
         handlers: Sequence[grpc.GenericRpcHandler],
@@ -41,8 +42,10 @@ class RpcServer:
         reflection: bool = True,
         observe: Observe = lambda method, code, seconds: None,
         admission: Admission | None = None,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self.address = ""
+        self._credentials = credentials
         self._place, self._handlers, self._health, self._reflection = listen, handlers, health, reflection
         self._door = Door(authenticator, observe, Gate(admission))
         self._held = ExitStack()

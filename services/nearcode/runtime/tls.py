@@ -1,0 +1,280 @@
+"""TLS between processes: when a connection is encrypted, with which certificates, and how those are replaced while it runs.
+
+`encrypted` is the rule, for doors and for their callers. docs/decisions/tls.md says why.
+"""
+
+import ipaddress
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason
+from nearcode.runtime.settings import Branch
+from nearcode.telemetry.log import get_logger
+
+if TYPE_CHECKING:
+    import grpc
+
+    from nearcode.runtime.certificates import CertificateFiles, Material
+
+log = get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How old what we know of the files may be: a replaced certificate is used within a second, and a call costs no stat."""
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
+"""Every address of this machine: places to listen on, no places to go to."""
+
+
+class TlsSettings(Branch):
+    """Encryption between processes."""
+
+    ca_file: Path | None = None
+    """Certificates (PEM) of the authorities that are trusted, on both sides. Empty: the home's own, else the system's."""
+    cert_file: Path | None = None
+    """Certificate (PEM) that this process shows to callers and, where a server asks, to servers, followed by what leads to its
+    authority: cert-manager's `tls.crt`. Read again when it is replaced. Empty: one made in the home folder."""
+    key_file: Path | None = None
+    """Private key (PEM, not encrypted) of `cert_file`: cert-manager's `tls.key`."""
+    client_auth: Literal["services", "all", "off"] = "services"
+    """Which TLS doors also ask their callers for a certificate of `ca_file`, beside the token. `services`: all but the
+    gateway's, which developers' machines call. The operators' door never asks: probes have none."""
+    loopback: bool = False
+    """Encrypt loopback addresses, too, though no `cert_file` is given: for a port that is forwarded to another machine."""
+    server_name: str = ""
+    """Name that servers' certificates must hold instead of the host in their address. Empty: the host. For calls through a
+    forwarded port or an address that the certificate does not name."""
+    names: tuple[str, ...] = ()
+    """Further host names and IP addresses that the home's own certificate is for and the operators' door answers to. This
+    machine's name, localhost and every host in `listen` and `address` are always among them."""
+
+    @field_validator("names")
+    @classmethod
+    def _host_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not (_NAME.fullmatch(name) or _address(name)):
+                raise ValueError(f"{name!r} is neither a host name nor an IP address")
+        return names
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file go together: give both or neither")
+        return self
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether loopback is encrypted, too: whoever gave certificates means them."""
+        return self.loopback or self.cert_file is not None
+
+
+def encrypted(place: str, everywhere: bool) -> bool:
+    """Whether a door at `place` (`host:port` or `unix:PATH`) speaks TLS, and so whether its callers do: never on a Unix socket,
+    which the kernel guards; always beyond this machine; on loopback if `everywhere`."""
+    return not place.startswith("unix:") and (everywhere or not is_loopback(host_of(place)))
+
+
+def host_of(place: str) -> str:
+    """The host of `host:port` or `[IPv6]:port`."""
+    return place.rpartition(":")[0].strip("[]")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine whatever a name server says: localhost, 127.0.0.0/8 and ::1."""
+    address = _address(host)
+    return address.is_loopback if address else host.lower() == "localhost"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+class Tls:
+    """What this process trusts and shows. Files are read when first needed, and again after they were replaced.
+
+    `folder` is where an installation without certificates keeps its own; `hosts` are names that they are for.
+    """
+
+    def __init__(self, settings: TlsSettings, folder: Path, hosts: Iterable[str] = ()) -> None:
+        self.settings = settings
+        self._folder = folder
+        self._hosts = sorted({*hosts, *settings.names} - _WILDCARDS - {""})
+        self._lock = threading.Lock()  # gRPC asks from a thread of its own
+        self._material: Material | None = None
+        self._stamp: object = None
+        self._looked = 0.0
+
+    def encrypts(self, place: str) -> bool:
+        """The rule, with this process' settings."""
+        return encrypted(place, self.settings.everywhere)
+
+    def prepare(self) -> "Material":
+        """What a door shows: the files given, or our own, made if need be. Logs warnings; returns what was read.
+        Raises InvalidRequest (CERTIFICATE) with what to do, and Unavailable."""
+        settings = self.settings
+        mutual = settings.client_auth != "off"
+        if not settings.cert_file and settings.ca_file:
+            raise _bad(
+                f"no certificate to show that {settings.ca_file} signed: give tls.cert_file", "cert_file"
+            )
+        if settings.cert_file and mutual and not settings.ca_file:
+            raise _bad(
+                "tls.ca_file is missing: give the authority of callers, or set client_auth to off", "ca_file"
+            )
+        if not settings.cert_file:
+            self._ensure_own()
+        material = self.material(0.0)
+        if mutual and not material.client:
+            what = f"{material.files.cert} is for servers only, and services ask each other for certificates"
+            raise _bad(f"{what}: issue it for client authentication, too, or set tls.client_auth to off", "cert_file")
+        return material
+
+    def material(self, age: float = LOOK_SECONDS) -> "Material":
+        """What the files hold, known for `age` seconds at most. What cannot be read leaves in force what was read before."""
+        with self._lock:
+            if self._material is None or time.monotonic() - self._looked >= age:
+                self._look()
+            assert self._material
+            return self._material
+
+    def server_credentials(self, ask_clients: bool) -> "grpc.ServerCredentials":
+        """For a gRPC door; each new connection sees the certificate that lies in the files then."""
+        import grpc
+
+        shown: list[Material] = [self.prepare()]
+
+        def renewed() -> grpc.ServerCertificateConfiguration | None:
+            material = self.material()
+            if material is shown[0]:
+                return None
+            shown[0] = material
+            return _configuration(material)
+
+        return grpc.dynamic_ssl_server_credentials(_configuration(shown[0]), renewed, ask_clients)
+
+    def channel_credentials(self) -> "grpc.ChannelCredentials":
+        """For a gRPC channel; a channel keeps what it began with."""
+        import grpc
+
+        material = self.material()
+        roots = material.ca or _system_roots()
+        return grpc.ssl_channel_credentials(roots, material.key or None, material.cert or None)
+
+    def expected_name(self, place: str) -> str:
+        """The name that the certificate at `place` must hold where that is not its host; else empty."""
+        if self.settings.server_name:
+            return self.settings.server_name
+        return "localhost" if host_of(place) in _WILDCARDS else ""
+
+    def server_context(self) -> ssl.SSLContext:
+        """For an HTTP door; each new connection sees the certificate that lies in the files then."""
+        shown = [self.prepare()]
+        contexts = [_server_context(shown[0])]
+
+        def renew(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            material = self.material()
+            if material is not shown[0]:
+                shown[0], contexts[0] = material, _server_context(material)
+            connection.context = contexts[0]
+
+        first = contexts[0]
+        first.sni_callback = renew
+        return first
+
+    def client_context(self) -> ssl.SSLContext:
+        """For connections of other libraries, to servers that the same authorities vouch for."""
+        return client_context(self.material().files)
+
+    def expiry(self, part: Literal["certificate", "ca"]) -> Callable[[], float]:
+        """For a gauge: when the certificate ends, seconds since the epoch; 0 if there is none."""
+        return lambda: getattr(self.material(), "expires" if part == "certificate" else "ca_expires")
+
+    def _look(self) -> None:
+        from nearcode.runtime.certificates import read_material
+
+        if self._renews_own:
+            self._ensure_own()
+        files = self._files()
+        stamp, self._looked = files.stamp(), time.monotonic()
+        if self._material is not None and stamp == self._stamp:
+            return
+        try:
+            material = read_material(files)
+        except NearcodeError as error:
+            if self._material is None:
+                raise
+            log.error("the new certificate is not used", error=error.message)  # noqa: TRY400 - expected, no stack
+        else:
+            for warning in material.warnings:
+                log.warning("certificate", about=warning)
+            self._material = material
+        self._stamp = stamp  # taken before reading: what changed meanwhile is read next time
+
+    @property
+    def _renews_own(self) -> bool:
+        """Whether what we showed until now is ours and old enough to be renewed."""
+        from nearcode.runtime.certificates import WARN_DAYS
+
+        now = self._material
+        return bool(now and not self.settings.cert_file and now.expires and now.expires - time.time() < WARN_DAYS * 86400)
+
+    def _ensure_own(self) -> None:
+        from nearcode.runtime.own_certificates import ensure_own
+
+        ensure_own(self._folder, self._hosts)
+
+    def _files(self) -> "CertificateFiles":
+        from nearcode.runtime.certificates import CertificateFiles
+
+        settings = self.settings
+        if settings.cert_file or settings.ca_file:
+            return CertificateFiles(settings.ca_file, settings.cert_file, settings.key_file)
+        from nearcode.runtime.own_certificates import own_files
+
+        own = own_files(self._folder)
+        return own if own.ca and own.ca.exists() else CertificateFiles()
+
+
+def client_context(files: "CertificateFiles") -> ssl.SSLContext:
+    """Trusts `files.ca`, or the system's authorities, and shows our certificate to who asks. Raises InvalidRequest."""
+    try:
+        context = ssl.create_default_context(cafile=files.ca)
+        if files.cert:
+            context.load_cert_chain(files.cert, files.key)
+    except (OSError, ssl.SSLError) as error:
+        named = ", ".join(str(file) for file in (files.ca, files.cert, files.key) if file)
+        raise InvalidRequest(f"{named} cannot be used for TLS: {error}", Reason.CERTIFICATE) from error
+    return context
+
+
+def _bad(message: str, setting: str) -> InvalidRequest:
+    return InvalidRequest(message, Reason.CERTIFICATE, f"tls.{setting}")
+
+
+def _server_context(material: "Material") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    assert material.files.cert
+    context.load_cert_chain(material.files.cert, material.files.key)
+    return context
+
+
+def _configuration(material: "Material") -> "grpc.ServerCertificateConfiguration":
+    import grpc
+
+    return grpc.ssl_server_certificate_configuration([(material.key, material.cert)], material.ca or _system_roots())
+
+
+def _system_roots() -> bytes | None:
+    """The authorities that this machine trusts, a company's own among them; gRPC itself knows the public ones only."""
+    file = ssl.get_default_verify_paths().cafile
+    return Path(file).read_bytes() if file else None
