@@ -46,7 +46,7 @@ class LengthEmbedder:
 
 class MemoryBus:
     def __init__(self) -> None:
-        self.published: list[tuple[str, Message, bool]] = []
+        self.published: list[tuple[str, Message, str]] = []
         self.handler: Callable[[Any], Awaitable[None]] | None = None
         self.on_dead: Callable[[Any, str], Awaitable[None]] | None = None
 
@@ -59,6 +59,8 @@ class MemoryBus:
         handler: Callable[[Any], Awaitable[None]],
         on_dead: Callable[[Any, str], Awaitable[None]] | None = None,
         concurrency: int = 2,
+        *,
+        fill: str = "",
     ) -> None:
         self.handler, self.on_dead = handler, on_dead
 

@@ -12,6 +12,7 @@ from nearcode.domain.index import ChunkIndex, Embedder, FileTexts, IndexSpace, M
 from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.repository import Revision, blob_id
 from nearcode.domain.retrieval import CodeCursor, Context, Query
+from nearcode.domain.spaces import Opened, View
 from nearcode.domain.sparse import document_vector
 from nearcode.domain.terms import count_identifiers, count_terms, count_words, path_words, term_id
 from nearcode.retrieval.service import Retrieval
@@ -111,6 +112,16 @@ def point(chunk: Chunk) -> Point:
     return Point(point_id(chunk, PROFILE.name), chunk, vector, lexical, ("main",), 1, "00-trace-00")
 
 
+class OneView:
+    """Implements Views."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    async def view(self) -> View:
+        return self._view
+
+
 class World:
     """Repositories, their index and someone to ask."""
 
@@ -122,7 +133,9 @@ class World:
 
     def retrieval(self, candidates: int = 80) -> Retrieval:
         """The service over this world."""
-        return Retrieval(self.index, self.embedder, self.revisions, RetrievalSettings(candidates=candidates))
+        return Retrieval(
+            OneView(View(Opened(self.index, self.embedder))), self.revisions, RetrievalSettings(candidates=candidates)
+        )
 
     async def ask(self, question: str, *readable: str, seconds: float = 60.0, limit: int = 10) -> Context:
         """Asks as somebody who may read these repositories (none named: all of them)."""

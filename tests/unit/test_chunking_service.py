@@ -46,7 +46,7 @@ class Recorder:
     """Keeps what is published, and calls handlers by hand."""
 
     def __init__(self) -> None:
-        self.published: list[tuple[str, ChunksCut, bool]] = []
+        self.published: list[tuple[str, ChunksCut, str]] = []
         self.handler: Handler[Any] = self.unexpected
         self.on_dead: Callable[[Any, str], Awaitable[None]] | None = None
 
@@ -60,6 +60,8 @@ class Recorder:
         handler: Handler[E],
         on_dead: Callable[[E, str], Awaitable[None]] | None = None,
         concurrency: int = 2,
+        *,
+        fill: str = "",
     ) -> None:
         self.handler, self.on_dead = handler, on_dead
 
@@ -70,11 +72,11 @@ class Recorder:
         raise AssertionError(event)
 
 
-async def always(repository: str, generation: int) -> bool:
+async def always(build: Build) -> bool:
     return True
 
 
-async def never(repository: str, generation: int) -> bool:
+async def never(build: Build) -> bool:
     return False
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
 from nearcode.api.embedding.v1.embedding_pb2 import EmbedRequest
-from nearcode.api.events.v1.events_pb2 import BatchIndexed, FileOutcome
+from nearcode.api.events.v1.events_pb2 import BatchIndexed, Build, FileOutcome
 from nearcode.api.repositories.v1.repositories_pb2 import FileState
 from nearcode.domain.errors import InvalidRequest, Unavailable
 from nearcode.domain.index import IndexSpace, ModelProfile, Point
@@ -36,8 +36,8 @@ class World:
         self.current = [True]
         self.embedding = Embedding(self.blobs, self.embedder, self.index, self._is_current)
 
-    async def _is_current(self, repository: str, generation: int) -> bool:
-        assert (repository, generation) == ("r1", 7)
+    async def _is_current(self, build: Build) -> bool:
+        assert (build.repository, build.generation) == ("r1", 7)
         return self.current.pop(0) if len(self.current) > 1 else self.current[0]
 
     async def indexed(self, files: list[FileOutline]) -> dict[str, FileOutcome]:

@@ -11,7 +11,7 @@ from nearcode.domain.chunk import Chunk, point_id
 from nearcode.domain.errors import NotFound
 from nearcode.domain.index import IndexSpace, ModelProfile, Point, Sparse
 from nearcode.domain.repository import FileVersion, RepositoryState
-from nearcode.ingestion.builder import Builder, whole
+from nearcode.ingestion.builder import Builder, BuildStores, whole
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.service import Ingestion
 from nearcode.ingestion.settings import IngestionSettings
@@ -35,7 +35,7 @@ class World:
     def restart(self) -> None:
         """A new process over the same stores."""
         settings = IngestionSettings(part_files=2)
-        builder = Builder(self.manifests, self.artifacts, self.builds, self.index, self.bus, settings)
+        builder = Builder(BuildStores(self.manifests, self.artifacts, self.builds, self.bus), self.index, settings)
         self.ingestion = Ingestion(self.manifests, self.artifacts, lambda manifest: self.source, self.index, self.bus, builder)
 
     async def wanted(self) -> None:

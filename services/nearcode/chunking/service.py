@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
-from nearcode.api.events.v1.events_pb2 import ChunksCut, RevisionSynced
+from nearcode.api.events.v1.events_pb2 import Build, ChunksCut, RevisionSynced
 from nearcode.chunking.batches import pack
 from nearcode.chunking.windows import failed
 from nearcode.domain.errors import InvalidRequest, Reason
@@ -16,8 +16,8 @@ LARGEST_PREVIEW = 2**20
 _READ_BYTES = 8 * 2**20
 """Bytes of sources held at once."""
 
-IsCurrent = Callable[[str, int], Awaitable[bool]]
-"""Whether a generation of a repository is still the wanted one."""
+IsCurrent = Callable[[Build], Awaitable[bool]]
+"""Whether a build is still wanted."""
 
 
 class Parsers(Protocol):
@@ -37,7 +37,7 @@ class Chunking:
 
         Raises Unavailable (blobs cannot be read now).
         """
-        if not await self._is_current(event.repository, event.build.generation):
+        if not await self._is_current(event.build):
             return []
         outlines: list[FileOutline] = []
         async for group in self._read(event):
@@ -46,7 +46,7 @@ class Chunking:
 
     async def give_up(self, event: RevisionSynced, reason: str) -> list[ChunksCut]:
         """The batches of a part whose files all failed for a reason."""
-        if not await self._is_current(event.repository, event.build.generation):
+        if not await self._is_current(event.build):
             return []
         outlines = [failed(reason) for _ in event.files]
         for outline, file in zip(outlines, event.files, strict=True):

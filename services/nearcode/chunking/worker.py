@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from nearcode.api.events.v1.events_pb2 import ChunksCut, RevisionSynced
 from nearcode.chunking.service import Chunking
-from nearcode.events.bus import Bus, queue_of
+from nearcode.events.bus import ANY, Bus, queue_of
 
 
 class ChunkingWorker:
@@ -15,6 +15,7 @@ class ChunkingWorker:
 
     async def start(self) -> None:
         await self._bus.react(RevisionSynced, self._cut, self._not_cut, self._concurrency)
+        await self._bus.react(RevisionSynced, self._cut, self._not_cut, 1, fill=ANY)
 
     async def _cut(self, event: RevisionSynced) -> None:
         await self._publish(await self._chunking.cut_part(event), "cut")

@@ -101,6 +101,11 @@ class Artifact:
         """Path to blob of indexed files."""
         return dict(self._database.execute("SELECT path, blob FROM files WHERE state = 'indexed'"))
 
+    def indexed_versions(self) -> list[FileVersion]:
+        """The indexed files, ordered by path."""
+        rows = self._database.execute("SELECT path, blob, size FROM files WHERE state = 'indexed' ORDER BY path")
+        return [FileVersion(*row) for row in rows]
+
     def versions(self) -> dict[str, str]:
         """Path to blob of every file that has, or may have, points."""
         return dict(self._database.execute("SELECT path, blob FROM files WHERE state IN ('indexed', ?)", (_PENDING,)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ModelProfile:
     """What must be known of an embedding model. `static` models give the same bytes for the same text, whatever the batch.
 
-    `pooling` is cls or mean; `max_tokens` are read of a text, the rest is cut off. `split_identifiers`: camelCase and
+    `pooling` is cls, mean or last; `max_tokens` are read of a text, the rest is cut off. `split_identifiers`: camelCase and
     snake_case become words before the model's own tokenizer sees them. Prefixes stand before questions and documents.
     """
 

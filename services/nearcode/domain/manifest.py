@@ -5,11 +5,12 @@ revision that is served, and what it serves is what it holds of that.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from nearcode.domain.repository import Progress, RepositoryState, RepositoryStatus
+from nearcode.domain.spaces import Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Manifest:
         retired = (*self.retired, self.served.artifact) if self.served else self.retired
         return replace(self, served=served, retired=retired, error="")
 
-    def status(self, progress: Progress | None = None) -> RepositoryStatus:
+    def status(self, progress: Progress | None = None, coverage: Sequence[Coverage] = ()) -> RepositoryStatus:
         served = self.served
         return RepositoryStatus(
             id=self.repository,
@@ -89,6 +90,7 @@ class Manifest:
             seconds=served.seconds if served else 0.0,
             error=self.error,
             progress=progress or Progress(),
+            coverage=tuple(coverage),
         )
 
     def _state(self) -> RepositoryState:

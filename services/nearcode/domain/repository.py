@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from nearcode.domain.spaces import Coverage
+
 CHANGED_MEANWHILE = "changed while it was indexed"
 """Reason of a file whose bytes were gone when they were needed; ingestion looks at its folder once more."""
 
@@ -73,6 +75,8 @@ class RepositoryStatus:
     seconds: float = 0.0
     error: str = ""
     progress: Progress = Progress()
+    coverage: tuple[Coverage, ...] = ()
+    """Of the collections that are filled behind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # numpy, which the index ports name, is not needed here
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,12 +122,18 @@ class Opened:
     embedder: Embedder
 
 
+async def _never(repository: str, collection: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """The collections that answer now. A question takes one view and keeps it, so that no answer mixes two models."""
+    """The collections that answer now. A question takes one view and keeps it, so that no answer mixes two models.
+    `whole(repository, collection)`: whether a collection that is filled behind holds all that the repository serves."""
 
     completion: Opened
     chat: Opened | None = None
+    whole: Callable[[str, str], Awaitable[bool]] = _never
 
 
 class Views(Protocol):

@@ -36,8 +36,12 @@ def read_file(repository: str, outline: FileOutline, source: bytes, profile: Mod
 
 def embedded_text(chunk: Chunk, profile: ModelProfile) -> str:
     """What the model reads of a chunk. A static model counts words: it gets the names of the enclosing definitions above the
-    text, the path's words come on top of it, and a signature repeated would only count twice. Others read the whole header."""
-    return _lexical_text(chunk) if profile.static else f"{chunk.header}\n{chunk.text}"
+    text, and the path's words come on top of it. A transformer reads the header (path, scopes, signature, docstring) above the
+    text, without what the text itself says: it reads a few hundred tokens, and each of them takes time."""
+    if profile.static:
+        return _lexical_text(chunk)
+    said = " ".join(chunk.text.split())
+    return "\n".join((*(row for row in chunk.header.split("\n") if row not in said), chunk.text))
 
 
 def _lexical_text(chunk: Chunk) -> str:

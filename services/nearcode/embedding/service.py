@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
-from nearcode.api.events.v1.events_pb2 import BatchIndexed, ChunksCut, FileOutcome
+from nearcode.api.events.v1.events_pb2 import BatchIndexed, Build, ChunksCut, FileOutcome
 from nearcode.domain.chunk import point_id
 from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.domain.index import ChunkIndex, Embedder, FileTexts, Point
@@ -22,10 +22,10 @@ LONGEST_TEXT = 1_000_000
 
 
 class Embedding:
-    """`is_current(repository, generation)`: whether that build is still wanted."""
+    """One collection's. `is_current(build)`: whether that build is still wanted."""
 
     def __init__(
-        self, blobs: Blobs, embedder: Embedder, index: ChunkIndex, is_current: Callable[[str, int], Awaitable[bool]]
+        self, blobs: Blobs, embedder: Embedder, index: ChunkIndex, is_current: Callable[[Build], Awaitable[bool]]
     ) -> None:
         self._blobs, self._embedder, self._index, self._is_current = blobs, embedder, index, is_current
 
@@ -50,7 +50,7 @@ class Embedding:
         if points:
             await self._index.upsert(points)
         stored = {file.outline.file.path: file.lexical for at, file in files.items() if outcomes[at].state == INDEXED}
-        return report(event, outcomes, stored)
+        return report(event, outcomes, {} if event.build.fill else stored)  # terms are counted once, in what is served
 
     def give_up(self, event: ChunksCut, reason: str) -> BatchIndexed:
         """The report of a batch that could not be indexed, so that its revision ends."""
@@ -77,7 +77,7 @@ class Embedding:
         return self._embedder.profile.name
 
     async def _wanted(self, event: ChunksCut) -> bool:
-        return await self._is_current(event.repository, event.build.generation)
+        return await self._is_current(event.build)
 
     async def _sources(self, event: ChunksCut) -> dict[int, bytes]:
         """Bytes of the files to index, by their place in the event; those that are gone are left out."""

@@ -7,13 +7,15 @@ from nearcode.telemetry.propagation import current_traceparent
 
 
 class EmbeddingWorker:
-    """Reacts to ChunksCut with BatchIndexed. A batch that cannot be indexed is reported as failed: its revision must end."""
+    """Reacts to ChunksCut with BatchIndexed. A batch that cannot be indexed is reported as failed: its revision must end.
 
-    def __init__(self, bus: Bus, embedding: Embedding, concurrency: int = 2) -> None:
-        self._bus, self._embedding, self._concurrency = bus, embedding, concurrency
+    `fill` names the collection that this worker fills behind; without it, it works on what somebody waits for."""
+
+    def __init__(self, bus: Bus, embedding: Embedding, concurrency: int = 2, fill: str = "") -> None:
+        self._bus, self._embedding, self._concurrency, self._fill = bus, embedding, concurrency, fill
 
     async def start(self) -> None:
-        await self._bus.react(ChunksCut, self._index, self._not_indexed, self._concurrency)
+        await self._bus.react(ChunksCut, self._index, self._not_indexed, self._concurrency, fill=self._fill)
 
     async def _index(self, event: ChunksCut) -> None:
         batch = await self._embedding.index_batch(event, current_traceparent())

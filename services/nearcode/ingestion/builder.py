@@ -1,12 +1,13 @@
 """Building a revision: plan it, publish its parts, gather what became of them, serve it, clean up behind.
 
-Every step may run again: after a crash the broker delivers its event once more.
+Every step may run again: after a crash the broker delivers its event once more. A collection that is filled behind what is
+served is built in the same steps: its source is the served revision, and nobody waits for it.
 """
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nearcode.api.events.v1 import events_pb2
@@ -15,7 +16,7 @@ from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Manifests, Served, Versioned, artifact_name, draft_name
 from nearcode.domain.repository import CHANGED_MEANWHILE, FileVersion, Progress
-from nearcode.events.bus import Bus
+from nearcode.events.bus import Bus, queue_of
 from nearcode.ingestion.ports import Artifacts, Builds, Source
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.runtime.wire import state_from_proto, version_from_proto, version_to_proto
@@ -34,20 +35,39 @@ class _Building:
     chunks_done: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class BuildStores:
+    """What every builder works with."""
+
+    manifests: Manifests
+    artifacts: Artifacts
+    builds: Builds
+    bus: Bus
+
+
+async def _nobody(manifest: Manifest) -> None:
+    """Nobody waits for this revision."""
+
+
 class Builder:
-    """Turns the wish for a revision into a served revision."""
+    """Turns the wish for a revision into a served revision, with its points in `index`. `fills`: it fills that collection
+    behind what is served. `on_served` hears of each revision before what it replaces is cleaned up, maybe more than once."""
 
     def __init__(
         self,
-        manifests: Manifests,
-        artifacts: Artifacts,
-        builds: Builds,
+        stores: BuildStores,
         index: ChunkIndex,
-        bus: Bus,
         settings: IngestionSettings,
+        *,
+        fills: bool = False,
+        on_served: Callable[[Manifest], Awaitable[None]] = _nobody,
     ) -> None:
-        self._manifests, self._artifacts, self._builds = manifests, artifacts, builds
-        self._index, self._bus, self._settings = index, bus, settings
+        self._manifests, self._artifacts, self._builds, self._bus = (
+            stores.manifests, stores.artifacts, stores.builds, stores.bus
+        )  # fmt: skip
+        self._index, self._settings, self._on_served = index, settings, on_served
+        self._collection = index.space.collection
+        self._fills = self._collection if fills else ""
         self._building: dict[str, _Building] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -58,7 +78,7 @@ class Builder:
             return Progress()
         return Progress(building.files_done, building.files_total, building.chunks_done)
 
-    async def start(self, event: events_pb2.RevisionWanted, open_source: Callable[[Manifest], Source]) -> None:
+    async def start(self, event: events_pb2.RevisionWanted | events_pb2.FillWanted, open_source: Callable[[Manifest], Source]) -> None:
         """Plans the wanted revision and publishes its parts. A wish that is not the newest is dropped."""
         found = await self._newest(event.repository, event.generation)
         if not found:
@@ -90,7 +110,7 @@ class Builder:
         await self._serve_if_whole(build.repository, build.generation)
 
     async def _newest(self, repository: str, generation: int) -> Versioned | None:
-        found = await self._manifests.get(repository)
+        found = await self._manifests.get(repository, self._fills)
         return found if found and found.manifest.generation == generation else None
 
     async def _draft(self, found: Versioned, source: Source) -> Artifact:
@@ -115,16 +135,33 @@ class Builder:
 
     async def _publish(self, manifest: Manifest, cut: list[list[FileVersion]]) -> None:
         name = artifact_name(manifest)
-        self._building[name] = _Building(len(cut), sum(map(len, cut)))
-        bulk = len(cut) > self._settings.bulk_parts
+        building = self._building[name] = _Building(len(cut), sum(map(len, cut)))
+        done = await self._parts_done(name, building)
         build = events_pb2.Build(
-            repository=manifest.repository, generation=manifest.generation, branch=manifest.live, bulk=bulk, id=name
+            repository=manifest.repository,
+            generation=manifest.generation,
+            branch=manifest.live,
+            bulk=len(cut) > self._settings.bulk_parts,
+            id=name,
+            collection=self._collection,
+            fill=bool(self._fills),
         )
         for number, files in enumerate(cut):
+            if number in done:
+                continue
             event = events_pb2.RevisionSynced(
                 repository=manifest.repository, build=build, part=number, files=map(version_to_proto, files)
             )
-            await self._bus.publish(event, message_id=f"synced-{name}-{number}", bulk=bulk)
+            await self._bus.publish(event, message_id=f"synced-{name}-{number}", queue=queue_of(build))
+
+    async def _parts_done(self, name: str, building: _Building) -> set[int]:
+        """Parts that were indexed before this process was started."""
+        batches = await self._builds.batches(name)
+        for data in await self._builds.outcomes(name, sorted(batches)) if batches else ():
+            batch = events_pb2.BatchIndexed.FromString(data)
+            building.files_done += len(batch.files)
+            building.chunks_done += sum(file.chunks for file in batch.files)
+        return set(complete(batches))
 
     async def _serve_if_whole(self, repository: str, generation: int) -> None:
         async with self._turns[repository]:
@@ -154,12 +191,18 @@ class Builder:
             log.info("a newer revision is wanted", repository=manifest.repository, generation=manifest.generation)
             return
         await self._clean(Versioned(manifest.serve(served), version))
-        if any(file.reason == CHANGED_MEANWHILE for event in events for file in event.files):
+        if not self._fills and any(file.reason == CHANGED_MEANWHILE for event in events for file in event.files):
             await self._look_again(manifest.repository)
 
     async def _tell(self, manifest: Manifest) -> None:
         served = manifest.served
         assert served
+        if self._fills:
+            filled = events_pb2.CollectionFilled(
+                repository=manifest.repository, collection=self._fills, generation=served.generation
+            )
+            await self._bus.publish(filled, message_id=f"filled-{served.artifact}")
+            return
         event = events_pb2.RevisionIndexed(
             repository=manifest.repository,
             generation=served.generation,
@@ -175,6 +218,7 @@ class Builder:
         manifest = found.manifest
         assert manifest.served
         await self._tell(manifest)
+        await self._on_served(manifest)
         if manifest.retired:
             keep: dict[str, str | None] = {}
             current = Artifact.load(await self._artifacts.get(manifest.served.artifact)).indexed()
@@ -218,14 +262,19 @@ def whole(batches: Iterable[str], parts_: int) -> list[str] | None:
 
     A part that was given up half way is cut anew, into another number of batches: one complete cut of each part counts.
     """
+    chosen = complete(batches)
+    if len(chosen) < parts_:
+        return None
+    return [f"{part}.{batch}.{of}" for part, of in sorted(chosen.items()) for batch in range(of)]
+
+
+def complete(batches: Iterable[str]) -> dict[int, int]:
+    """The parts of which every batch is in, with their number of batches."""
     cuts: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
     for name in batches:
         part, batch, of = map(int, name.split("."))
         cuts[part, of].add(batch)
-    chosen = {part: of for (part, of), seen in sorted(cuts.items()) if len(seen) == of}
-    if len(chosen) < parts_:
-        return None
-    return [f"{part}.{batch}.{of}" for part, of in sorted(chosen.items()) for batch in range(of)]
+    return {part: of for (part, of), seen in sorted(cuts.items()) if len(seen) == of}
 
 
 def _outcome(file: events_pb2.FileOutcome) -> FileOutcome:

@@ -11,13 +11,14 @@ from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
-from nearcode.domain.manifest import Manifest, Manifests, Versioned, artifact_name, draft_name
+from nearcode.domain.manifest import Manifest, Versioned, artifact_name, draft_name
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus, repository_id
-from nearcode.events.bus import Bus
+from nearcode.domain.spaces import collection_key
 from nearcode.ingestion.address import Address
-from nearcode.ingestion.builder import Builder
+from nearcode.ingestion.builder import Builder, BuildStores
 from nearcode.ingestion.digest import digest_of
-from nearcode.ingestion.ports import Artifacts, Source, Sources
+from nearcode.ingestion.filling import Filler
+from nearcode.ingestion.ports import Source, Sources
 
 _SETTLE_SECONDS = 20.0
 """How long a digest waits for a build, or for the points of retired revisions to go."""
@@ -29,9 +30,10 @@ class Ingestion:
     """The use cases of repositories. One instance may be one of several; the manifests decide between them."""
 
     def __init__(
-        self, manifests: Manifests, artifacts: Artifacts, sources: Sources, index: ChunkIndex, bus: Bus, builder: Builder
+        self, stores: BuildStores, sources: Sources, index: ChunkIndex, builder: Builder, filler: Filler
     ) -> None:
-        self._manifests, self._artifacts, self._index, self._bus, self.builder = manifests, artifacts, index, bus, builder
+        self._manifests, self._artifacts, self._bus = stores.manifests, stores.artifacts, stores.bus
+        self._index, self.builder, self.filler = index, builder, filler
         self._open_source = sources
         self._sources: dict[str, Source] = {}
 
@@ -51,11 +53,13 @@ class Ingestion:
         return manifest.status()
 
     async def list_repositories(self) -> list[RepositoryStatus]:
-        return [manifest.status(self.builder.progress(manifest)) for manifest in await self._manifests.all()]
+        return [await self._status(manifest) for manifest in await self._manifests.all()]
 
     async def get(self, repository: str) -> RepositoryStatus:
-        manifest = (await self._load(repository)).manifest
-        return manifest.status(self.builder.progress(manifest))
+        return await self._status((await self._load(repository)).manifest)
+
+    async def _status(self, manifest: Manifest) -> RepositoryStatus:
+        return manifest.status(self.builder.progress(manifest), await self.filler.coverage(manifest))
 
     async def sync(self, repository: str) -> RepositoryStatus:
         """Wants the repository's present state. Returns at once; the index follows. Raises NotFound, Unavailable."""
@@ -90,12 +94,15 @@ class Ingestion:
         for manifest in await self._manifests.all():
             if manifest.generation and not manifest.up_to_date:
                 await self.announce(manifest)
+            await self.filler.want(manifest.repository)
 
     async def disconnect(self, repository: str) -> None:
         """Deletes everything kept of a repository. Raises NotFound, Unavailable."""
         manifest = (await self._load(repository)).manifest
         await self._manifests.delete(repository)
         await self._index.drop(repository)
+        for fill in await self.filler.fills():
+            await self.filler.forget(repository, fill.collection)
         names = {artifact_name(manifest), draft_name(manifest), *manifest.retired}
         if manifest.served:
             names.add(manifest.served.artifact)
@@ -121,7 +128,16 @@ class Ingestion:
             if asyncio.get_running_loop().time() > deadline:
                 raise Conflict("a revision is being built: what is stored now belongs to none")
             await asyncio.sleep(0.02)
-        return {self._index.space.name: await digest_of(self._index, repository)}
+        return {self._index.space.name: await digest_of(self._index, repository)} | await self._filled(repository)
+
+    async def _filled(self, repository: str) -> dict[str, str]:
+        """The digests of collections that hold all that is served."""
+        manifest = (await self._load(repository)).manifest
+        whole = [one for one in await self.filler.coverage(manifest) if one.files_done == one.files_total and one.role == "active"]
+        return {
+            one.space: await digest_of(await self.filler.open_index(collection_key(one.space, one.profile)), repository)
+            for one in whole
+        }
 
     async def read(self, repository: str, files: Sequence[FileVersion]) -> AsyncIterator[Blob]:
         """The bytes of file versions, in the order asked."""
@@ -135,9 +151,9 @@ class Ingestion:
             self._sources[manifest.repository] = self._open_source(manifest)
         return self._sources[manifest.repository]
 
-    async def want_failed(self, repository: str, generation: int, error: str) -> None:
-        """Records that a revision cannot be built."""
-        found = await self._manifests.get(repository)
+    async def want_failed(self, repository: str, generation: int, error: str, fills: str = "") -> None:
+        """Records that a revision cannot be built, or a collection not filled."""
+        found = await self._manifests.get(repository, fills)
         if found and found.manifest.generation == generation:
             await self._manifests.update(replace(found.manifest, error=error), found.version)
 

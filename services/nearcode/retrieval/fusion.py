@@ -4,10 +4,12 @@ Each lane's scores are divided by its best, weighed by how good the lane is for 
 the best answers fit at all, so that scores of two questions can be compared and a minimum score means something.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nearcode.domain.index import Hit
+
+Place = tuple[str, str, str, int, int]
 
 DENSE_FOR_WORDS = 0.65
 """Weight of the dense lane for a question in words. A transformer earns .8; the static table is weaker where question and code
@@ -19,8 +21,20 @@ LANES_SHARE = 0.5
 stay about within 0 and 1."""
 FALLBACK_UNIT = 0.125
 """The unit when only the definition lane found anything."""
+CHAT_OF_DENSE = 0.5
+"""The transformer's part of the dense weight; the static model, whose vectors hold the path's words, keeps the rest."""
+DENSE_WITH_CHAT = 0.75
+"""Weight of both for a question in words: what a transformer earns (.8), less what it adds where words are shared."""
 GRAIN = 2.0**-20
 """Contributions are multiples of this, so that they sum exactly to the score, in whatever order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLane:
+    """What the chat space's model found, best first, and the repositories of which that space holds all that is served."""
+
+    hits: Sequence[Hit]
+    whole: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class Lanes:
     dense: Sequence[Hit] | None = None
     lexical: Sequence[Hit] | None = None
     definition: Sequence[Hit] | None = None
+    chat: ChatLane | None = None
 
     @property
     def plan(self) -> str:
@@ -63,31 +78,50 @@ class Fused:
     unit: float
 
 
-def dense_weight(symbolic: float) -> float:
-    """The dense lane's weight for a question of which the share `symbolic` is code."""
-    return DENSE_FOR_WORDS + (DENSE_FOR_SYMBOLS - DENSE_FOR_WORDS) * symbolic
+def dense_weight(symbolic: float, words: float = DENSE_FOR_WORDS) -> float:
+    """The dense lanes' weight for a question of which the share `symbolic` is code."""
+    return words + (DENSE_FOR_SYMBOLS - words) * symbolic
 
 
 def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
     """Joins the lanes. `attainable` is the lexical score of a chunk that holds the whole question."""
     dense, lexical = lanes.dense or (), lanes.lexical or ()
-    weight = dense_weight(symbolic)
+    chat = lanes.chat.hits if lanes.chat else ()
+    weight = dense_weight(symbolic, DENSE_WITH_CHAT if chat else DENSE_FOR_WORDS)
     if lanes.dense is None or lanes.lexical is None:
         weight = 0.0 if lanes.dense is None else 1.0
-    best_dense = max((hit.score for hit in dense), default=0.0)
-    best_lexical = max((hit.score for hit in lexical), default=0.0)
+    best_dense, best_lexical, best_chat = _best(dense), _best(lexical), _best(chat)
     fit = weight * min(1.0, max(0.0, best_dense)) + (1.0 - weight) * min(1.0, best_lexical / attainable)
     unit = fit * LANES_SHARE
-    found: dict[str, Candidate] = {}
+    of_chat = CHAT_OF_DENSE if chat and weight else 0.0
+    found: dict[Place, Candidate] = {}
     for name, hits, best, share in (
-        ("dense", dense, best_dense, weight),
+        ("dense", dense, best_dense, weight * (1.0 - of_chat)),
         ("lexical", lexical, best_lexical, 1.0 - weight),
         ("definition", lanes.definition or (), 0.0, 0.0),
+        ("chat", chat, best_chat, weight * of_chat),
     ):
         for hit in hits:
-            candidate = found.get(hit.id)
-            if candidate is None:
-                candidate = found[hit.id] = Candidate(hit)
+            candidate = found.setdefault(_place(hit), Candidate(hit))
             if best > 0.0 and hit.score > 0.0:
                 candidate.add(name, unit * share * hit.score / best)
+    if lanes.chat and of_chat:
+        _stand_in(found.values(), lanes.chat, (1.0 - of_chat) / of_chat)
     return Fused(list(found.values()), unit or FALLBACK_UNIT)
+
+
+def _stand_in(candidates: Iterable[Candidate], chat: ChatLane, part: float) -> None:
+    """Where the chat space is not filled yet, the static model speaks for it: else what is filled would win by that alone."""
+    for candidate in candidates:
+        if "chat" not in candidate.reasons and candidate.hit.chunk.repository not in chat.whole:
+            candidate.add("chat (not filled yet)", candidate.reasons.get("dense", 0.0) / part)
+
+
+def _best(hits: Sequence[Hit]) -> float:
+    return max((hit.score for hit in hits), default=0.0)
+
+
+def _place(hit: Hit) -> Place:
+    """The same lines of the same file version are one candidate, whichever space they were found in."""
+    chunk = hit.chunk
+    return chunk.repository, chunk.path, chunk.blob, chunk.start_line, chunk.end_line

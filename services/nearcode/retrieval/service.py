@@ -3,36 +3,44 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from nearcode.domain.budget import Budget, Clock
+from opentelemetry import trace
+
+from nearcode.domain.budget import Budget, Clock, Share
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
-from nearcode.domain.index import ChunkIndex, DenseQuery, Embedder, Hit, LaneQuery
+from nearcode.domain.index import DenseQuery, Hit, LaneQuery
 from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision, Revisions
 from nearcode.domain.retrieval import Context, Query
+from nearcode.domain.spaces import Opened, View, Views
 from nearcode.retrieval.budget import cut
 from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.explain import losers, snippet
-from nearcode.retrieval.fusion import Lanes, fuse
+from nearcode.retrieval.fusion import ChatLane, Lanes, fuse
 from nearcode.retrieval.idf import Idf, load_prior
 from nearcode.retrieval.intent import Intent
 from nearcode.retrieval.lexical import attainable, definition_query, lexical_query
+from nearcode.retrieval.observer import RetrievalObserver
 from nearcode.retrieval.question import read_question
 from nearcode.retrieval.ranking import rank
 from nearcode.retrieval.recheck import Recheck
 from nearcode.retrieval.settings import RetrievalSettings
+from nearcode.telemetry.spans import staged
 
 HIGHEST_LIMIT = 1_000
 EDITED_FILE_ROOM = 1.5
 """The edited file is most like itself: lanes are asked for more, so that enough is left without it."""
+CHAT_LANE = "chat lane"
 SHARES = {"revisions": 0.6, "search": 0.6, "rank": 0.1}
 """Weights of a call's stages beside the embedding's, which is a setting. Nothing can be answered without the revisions, so
 they may take long; nearly always they are in memory, and leave their share to the others."""
 
 T = TypeVar("T")
+tracer = trace.get_tracer("nearcode.retrieval")
 
 
 @dataclass(slots=True)
@@ -44,6 +52,7 @@ class Call:
     intent: Intent
     budget: Budget
     limit: int
+    view: View
     failure: Unavailable | None = None
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
@@ -96,31 +105,40 @@ class Retrieval:
 
     def __init__(
         self,
-        index: ChunkIndex,
-        embedder: Embedder,
+        views: Views,
         revisions: Revisions,
         settings: RetrievalSettings,
         clock: Clock = time.monotonic,
+        observer: RetrievalObserver | None = None,
     ) -> None:
-        self._index, self._embedder, self._revisions = index, embedder, revisions
+        self._observer = observer or RetrievalObserver()
+        self._views, self._revisions = views, revisions
         self._settings, self._clock = settings, clock
         self._prior = load_prior()
 
     async def retrieve(self, scope: Scope, query: Query, seconds: float) -> Context:
         """Finds the best snippets for a question or a cursor."""
-        return await self._answer(scope, query, seconds, explain=False)
+        return self._told(await self._answer(scope, query, seconds, explain=False))
 
     async def explain(self, scope: Scope, query: Query, seconds: float) -> Context:
         """The same snippets, with the losers and why they lost."""
-        return await self._answer(scope, query, seconds, explain=True)
+        return self._told(await self._answer(scope, query, seconds, explain=True))
+
+    def _told(self, context: Context) -> Context:
+        self._observer.answered(context.plan, context.dropped)
+        return context
 
     async def _answer(self, scope: Scope, query: Query, seconds: float, explain: bool) -> Context:
         check(query)
-        budget = Budget(seconds, {**SHARES, "embed": self._settings.embed_share}, self._clock)
+        view = await self._views.view()
+        if query.cursor:
+            view = replace(view, chat=None)  # it answers questions; completions have an index of their own
+        shares = {**SHARES, "embed": self._settings.embed_share} | ({CHAT_LANE: 0.2} if view.chat else {})
+        budget = Budget(seconds, shares, self._clock)
         intent = read_cursor(query.cursor) if query.cursor else read_question(query.question)
         room = EDITED_FILE_ROOM if query.cursor else 1.0
         limit = round(max(self._settings.candidates, 2 * query.limit) * room)
-        call = Call(scope, query, intent, budget, limit)
+        call = Call(scope, query, intent, budget, limit, view)
         if not scope.repositories:
             return Context((), "none")
         try:
@@ -131,13 +149,13 @@ class Retrieval:
             if call.failure:
                 raise call.failure
             return Context((), "none", stages=tuple(budget.reports))
-        with budget.stage("rank"):
+        with self._stage(budget, "rank"):
             answer = choose(call, found, explain)
         return Context(answer.snippets, found.lanes.plan, answer.losers, tuple(budget.reports), answer.dropped)
 
     async def _find(self, call: Call) -> Found | None:
         """Asks the lanes; the lexical one is under way while the question is embedded, so a late embedder costs nothing."""
-        with call.budget.stage("revisions") as share:
+        with self._stage(call.budget, "revisions") as share:
             reading = call.start(self._current(call.scope))
             await call.wait(share.seconds(), reading)
             revisions = call.result(reading)
@@ -147,28 +165,53 @@ class Retrieval:
         idf = Idf(self._prior, [revisions[name] for name in sorted(revisions)])
         words: list[LaneQuery] = [lexical_query(call.intent, idf, call.limit, call.folder)]
         names = definition_query(call.intent, call.limit, call.folder)
-        by_word = call.start(self._index.search(call.scope, [*words, *([names] if names else [])]))
+        index = call.view.completion.index
+        by_word = call.start(index.search(call.scope, [*words, *([names] if names else [])]))
+        by_chat = call.start(chat_lane(call, call.view.chat)) if call.view.chat else None
         nearest = await self._embed(call, idf)
-        with call.budget.stage("search") as share:
-            by_vector = call.start(self._index.search(call.scope, [nearest])) if nearest else None
+        with self._stage(call.budget, "search") as share:
+            by_vector = call.start(index.search(call.scope, [nearest])) if nearest else None
             await call.wait(share.seconds(), by_word, *([by_vector] if by_vector else []))
             spoken, meant = call.result(by_word), call.result(by_vector)
             share.skipped = spoken is None or (meant is None and nearest is not None)
+        chat = await self._chat(call, by_chat) if by_chat else None
         definition = spoken[1] if spoken and names else None
-        return Found(Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition), idf, revisions)
+        lanes = Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition, chat)
+        return Found(lanes, idf, revisions)
+
+    async def _chat(self, call: Call, lane: asyncio.Task[ChatLane]) -> ChatLane | None:
+        """What the chat space found beside the other lanes; None when it is late or away, and they answer without it."""
+        with self._stage(call.budget, CHAT_LANE) as share:
+            await call.wait(share.seconds(), lane)
+            chat = call.result(lane)
+            share.skipped = chat is None
+        return chat
 
     async def _embed(self, call: Call, idf: Idf) -> DenseQuery | None:
-        with call.budget.stage("embed") as share:
-            work = call.start(self._embedder.embed_query(call.intent.text, question_weights(call.intent, idf)))
+        with self._stage(call.budget, "embed") as share:
+            work = call.start(call.view.completion.embedder.embed_query(call.intent.text, question_weights(call.intent, idf)))
             await call.wait(share.seconds(), work)
             vector = call.result(work)
             share.skipped = vector is None
         return None if vector is None else dense_query(vector, call.limit, call.folder)
 
+    def _stage(self, budget: Budget, name: str) -> AbstractContextManager[Share]:
+        return staged(tracer, budget, name, self._observer.stage)
+
     async def _current(self, scope: Scope) -> dict[str, Revision]:
         names = sorted(scope.repositories)
         served = await asyncio.gather(*(self._revisions.current(name) for name in names))
         return {name: revision for name, revision in zip(names, served, strict=True) if revision is not None}
+
+
+async def chat_lane(call: Call, chat: Opened) -> ChatLane:
+    """The nearest chunks by the chat space's model, and the repositories of which it holds all that is served."""
+    embedded = await chat.embedder.embed_query(call.intent.text, {})
+    [hits] = await chat.index.search(call.scope, [dense_query(embedded, call.limit, call.folder)])
+    collection = chat.index.space.collection
+    names = sorted(call.scope.repositories)
+    whole = await asyncio.gather(*(call.view.whole(name, collection) for name in names))
+    return ChatLane(hits, frozenset(name for name, each in zip(names, whole, strict=True) if each))
 
 
 def check(query: Query) -> None:
@@ -190,7 +233,8 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     edited = call.intent.edited.path if call.intent.edited else ""
     recheck = Recheck(call.scope, found.revisions, call.folder, edited)
     lanes = found.lanes
-    lanes = Lanes(*(_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition)))
+    chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
+    lanes = Lanes(*(_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition)), chat)
     fused = fuse(lanes, call.intent.symbolic, attainable(call.intent, found.idf))
     ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
     good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]

@@ -1,0 +1,140 @@
+"""Filling collections behind what is served: one builder for each, whose source is the served revision."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from nearcode.api.events.v1 import events_pb2
+from nearcode.domain.artifact import Artifact, Snapshot
+from nearcode.domain.errors import Conflict, NotFound
+from nearcode.domain.index import ChunkIndex
+from nearcode.domain.manifest import Manifest, artifact_name, draft_name
+from nearcode.domain.repository import Blob, FileVersion
+from nearcode.domain.spaces import Coverage, collection_key
+from nearcode.ingestion.builder import Builder, BuildStores
+from nearcode.ingestion.settings import IngestionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A collection to keep up to date behind what is served. `role` is active, building or previous."""
+
+    space: str
+    profile: str
+    role: str
+
+    @property
+    def collection(self) -> str:
+        return collection_key(self.space, self.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFiles:
+    """The files of a served revision, as the source of a fill."""
+
+    artifact: bytes
+
+    def snapshot(self, commit: str = "") -> Snapshot:
+        """The indexed files. `commit` is the artifact's name."""
+        versions = Artifact.load(self.artifact).indexed_versions()
+        return Snapshot(commit, tuple(versions), ())
+
+    def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
+        raise NotImplementedError("bytes are read from the repository's own source")
+
+
+@dataclass(slots=True)
+class Filler:
+    """Wishes, builds and tells of the collections that `fills` names at the time."""
+
+    stores: BuildStores
+    fills: Callable[[], Awaitable[Sequence[Fill]]]
+    open_index: Callable[[str], Awaitable[ChunkIndex]]
+    settings: IngestionSettings
+    _builders: dict[str, Builder] = field(default_factory=dict)
+
+    async def want(self, repository: str) -> None:
+        """Wants the served revision in every collection. Again changes nothing. Raises Unavailable."""
+        found = await self.stores.manifests.get(repository)
+        if found and found.manifest.served:
+            for fill in await self.fills():
+                await self._want(found.manifest, fill.collection)
+
+    async def served(self, manifest: Manifest) -> None:
+        """A repository serves a revision from now on."""
+        await self.want(manifest.repository)
+
+    async def build(self, event: events_pb2.FillWanted) -> None:
+        """Plans a fill and publishes its parts. A wish that is not the newest is dropped."""
+        found = await self.stores.manifests.get(event.repository, event.collection)
+        if not found or found.manifest.generation != event.generation:
+            return
+        try:
+            served = await self.stores.artifacts.get(found.manifest.wanted)
+        except NotFound:
+            return  # the next revision is served already, and wished for here
+        builder = await self._builder(event.collection)
+        await builder.start(event, lambda _: ServedFiles(served))
+
+    async def take(self, event: events_pb2.BatchIndexed) -> None:
+        """Records what became of a batch."""
+        await (await self._builder(event.build.collection)).take(event)
+
+    async def coverage(self, manifest: Manifest) -> list[Coverage]:
+        """How far each collection follows a repository."""
+        return [await self._coverage(manifest, fill) for fill in await self.fills()]
+
+    async def forget(self, repository: str, collection: str) -> None:
+        """Deletes what a collection holds of a repository."""
+        found = await self.stores.manifests.get(repository, collection)
+        await self.stores.manifests.delete(repository, collection)
+        await (await self.open_index(collection)).drop(repository)
+        if found:
+            manifest = found.manifest
+            served = (manifest.served.artifact,) if manifest.served else ()
+            for name in sorted({artifact_name(manifest), draft_name(manifest), *manifest.retired, *served}):
+                await self.stores.artifacts.delete(name)
+
+    async def _want(self, manifest: Manifest, collection: str) -> None:
+        assert manifest.served
+        wish = await self._wish(manifest, manifest.served.artifact, collection)
+        if not wish.settled:
+            event = events_pb2.FillWanted(repository=wish.repository, collection=collection, generation=wish.generation)
+            await self.stores.bus.publish(event, message_id=f"fill-{artifact_name(wish)}")
+
+    async def _wish(self, manifest: Manifest, artifact: str, collection: str) -> Manifest:
+        """The collection's manifest, with the artifact as its wish."""
+        manifests = self.stores.manifests
+        while True:
+            found = await manifests.get(manifest.repository, collection)
+            if found and found.manifest.wanted == artifact and not found.manifest.error:
+                return found.manifest
+            try:
+                if found:
+                    wish = found.manifest.want(artifact)
+                    await manifests.update(wish, found.version)
+                else:
+                    bare = Manifest(manifest.repository, manifest.url, manifest.name, manifest.branch, fills=collection)
+                    wish = bare.want(artifact)
+                    await manifests.create(wish)
+            except Conflict:
+                continue  # another replica was faster
+            return wish
+
+    async def _coverage(self, manifest: Manifest, fill: Fill) -> Coverage:
+        total = manifest.served.files if manifest.served else 0
+        found = await self.stores.manifests.get(manifest.repository, fill.collection)
+        done, error = 0, ""
+        if found and manifest.served:
+            error = found.manifest.error
+            if found.manifest.up_to_date and found.manifest.wanted == manifest.served.artifact:
+                done = total
+            else:
+                progress = (await self._builder(fill.collection)).progress(found.manifest)
+                done = total - (progress.files_total - progress.files_done) if progress.files_total else 0
+        return Coverage(fill.space, fill.profile, fill.role, max(0, min(done, total)), total, error)
+
+    async def _builder(self, collection: str) -> Builder:
+        if collection not in self._builders:
+            index = await self.open_index(collection)
+            self._builders[collection] = Builder(self.stores, index, self.settings, fills=True)
+        return self._builders[collection]
