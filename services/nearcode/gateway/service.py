@@ -19,11 +19,13 @@ from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.repository import RepositoryStatus, Workspace
 from nearcode.domain.retrieval import CodeCursor, Context, Query, Retriever
 from nearcode.events.bus import Bus
+from nearcode.gateway.observer import GatewayObserver
 from nearcode.gateway.settings import GatewaySettings
-from nearcode.gateway.spans import link_sources, staged
+from nearcode.gateway.spans import link_sources
 from nearcode.gateway.workspaces import Place, resolve_all
 from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import current_trace_id
+from nearcode.telemetry.spans import spanned, staged
 
 log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.gateway")
@@ -81,7 +83,9 @@ class Gateway:
         access: Readable,
         bus: Bus,
         settings: GatewaySettings,
+        observer: GatewayObserver | None = None,
     ) -> None:
+        self._observer = observer or GatewayObserver()
         self._retriever, self._generator = retriever, generator
         self._access, self._bus, self._settings = access, bus, settings
         self._telling: set[asyncio.Task[None]] = set()
@@ -89,7 +93,7 @@ class Gateway:
     async def complete(
         self, user: str, workspace: Workspace, cursor: CodeCursor, max_tokens: int, limit: int, seconds: float
     ) -> AsyncGenerator[Part, None]:
-        with tracer.start_as_current_span("complete"):
+        with spanned(tracer, "complete"):
             turn, (place,) = await self._begin(user, [workspace], seconds)
             here = place.cursor(cursor)
             await self._retrieve(turn, [place], Query(cursor=here, limit=_limit(limit, self._settings.snippets)), degrade=True)
@@ -99,14 +103,14 @@ class Gateway:
                 async for text in texts:
                     yield text
             self._tell(_completion_served(turn), turn)
-            yield turn.report()
+            yield self._report(turn, "completion")
 
     async def chat(
         self, user: str, workspaces: Sequence[Workspace], messages: Sequence[Message], limit: int, seconds: float
     ) -> AsyncGenerator[Part, None]:
         question = next((message.content for message in reversed(messages) if message.role == "user"), "")
         _check_question(question)
-        with tracer.start_as_current_span("chat"):
+        with spanned(tracer, "chat"):
             turn, places = await self._begin(user, workspaces, seconds)
             await self._retrieve(
                 turn, places, Query(question=question, limit=_limit(limit, self._settings.snippets)), degrade=True
@@ -117,7 +121,7 @@ class Gateway:
                 async for text in texts:
                     yield text
             self._tell(_answer_served(turn), turn)
-            yield turn.report()
+            yield self._report(turn, "chat")
 
     async def search(
         self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float
@@ -127,11 +131,11 @@ class Gateway:
     async def context(
         self, user: str, workspace: Workspace, cursor: CodeCursor, limit: int, tokens: int, seconds: float
     ) -> Found:
-        with tracer.start_as_current_span("context"):
+        with spanned(tracer, "context"):
             turn, (place,) = await self._begin(user, [workspace], seconds)
             query = Query(cursor=place.cursor(cursor), limit=_limit(limit, self._settings.snippets), tokens=tokens)
             await self._retrieve(turn, [place], query, degrade=False)
-            return Found(turn.context.snippets, turn.report())
+            return Found(turn.context.snippets, self._report(turn, "context"))
 
     async def explain(self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, seconds: float) -> Found:
         return await self._find(user, workspaces, Query(question=query, limit=_limit(limit, 10)), seconds, explain=True)
@@ -150,16 +154,20 @@ class Gateway:
         self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float, explain: bool = False
     ) -> Found:
         _check_question(query.question)
-        with tracer.start_as_current_span("search"):
+        with spanned(tracer, "search"):
             turn, places = await self._begin(user, workspaces, seconds)
             await self._retrieve(turn, places, query, degrade=False, explain=explain)
-            return Found(turn.context.snippets, turn.report(), turn.context.losers)
+            return Found(turn.context.snippets, self._report(turn, "explain" if explain else "search"), turn.context.losers)
+
+    def _report(self, turn: _Turn, kind: str) -> Report:
+        self._observer.answered(kind, turn.plan, turn.degraded)
+        return turn.report()
 
     async def _begin(self, user: str, workspaces: Sequence[Workspace], seconds: float) -> tuple[_Turn, list[Place]]:
         weights = {"resolve": self._settings.budget.resolve, _RETRIEVE: self._settings.budget.retrieve}
         weights["generate"] = self._settings.budget.generate
         budget = Budget(max(0.0, seconds - self._settings.budget.margin), weights)
-        with staged(tracer, budget, "resolve"):
+        with staged(tracer, budget, "resolve", self._observer.stage):
             principal, readable = await self._access.readable(user)
             places = resolve_all(workspaces, readable)
         return _Turn("c" + secrets.token_hex(8), principal, budget), places
@@ -169,7 +177,7 @@ class Gateway:
         scope = _scope(turn.principal, places)
         # A question is about the folder it names; code at a cursor may need anything of its repository.
         asked = replace(query, path_prefix=places[0].folder if len(places) == 1 and not query.cursor else "")
-        with staged(tracer, turn.budget, _RETRIEVE) as share:
+        with staged(tracer, turn.budget, _RETRIEVE, self._observer.stage) as share:
             offset = (turn.budget.clock() - turn.budget.started) * 1e3
             # A search has no later stage: all that is left is its own.
             left = share.seconds() if degrade else turn.budget.remaining()
@@ -193,7 +201,7 @@ class Gateway:
         self, turn: _Turn, parts: Callable[[float], AsyncGenerator[str | Outcome, None]]
     ) -> AsyncGenerator[str, None]:
         """The text; what it was made by goes into the turn. Without a model the sources are the answer."""
-        with staged(tracer, turn.budget, "generate") as share:
+        with staged(tracer, turn.budget, "generate", self._observer.stage) as share:
             if share.seconds() < _LEAST_TO_GENERATE:
                 share.skipped = True
                 self._without_text(turn, Reason.DEADLINE_EXCEEDED)

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from opentelemetry import trace
+
 from nearcode.domain.budget import Clock
 from nearcode.domain.completion import Message, Outcome
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
@@ -15,6 +17,7 @@ from nearcode.domain.retrieval import CodeCursor, Snippet
 from nearcode.generation.attempts import Attempt, attempts
 from nearcode.generation.chat_prompt import chat_prompt
 from nearcode.generation.cited_code import cited_code, cited_count
+from nearcode.generation.observer import GenerationObserver
 from nearcode.generation.pacing import paced
 from nearcode.generation.profiles import Profile, choose
 from nearcode.generation.prompt import CompletionPrompt, completion_prompt
@@ -23,7 +26,13 @@ from nearcode.generation.settings import GenerationSettings
 from nearcode.generation.speed import Speed
 from nearcode.generation.stop import StopRules, StopStream
 from nearcode.generation.untrusted_text import visible
+from nearcode.telemetry import conventions
+from nearcode.telemetry.spans import detached
 
+tracer = trace.get_tracer("nearcode.generation")
+
+_OPERATIONS = {"completion": "text_completion", "chat": "chat"}
+"""Of the GenAI conventions."""
 # Less is not enough for a round trip to any model.
 _LEAST_SECONDS = 0.04
 # The last piece must still travel to the editor.
@@ -39,6 +48,7 @@ _WORTHWHILE = 1.4
 class _Run:
     """One call to the model."""
 
+    kind: str
     ends: float
     fresh: int = 0
     prompt: int = 0
@@ -67,8 +77,14 @@ class Generation:
     """Implements domain.completion.Generator over a language model."""
 
     def __init__(
-        self, model: LanguageModel, profiles: Sequence[Profile], settings: GenerationSettings, clock: Clock = time.monotonic
+        self,
+        model: LanguageModel,
+        profiles: Sequence[Profile],
+        settings: GenerationSettings,
+        clock: Clock = time.monotonic,
+        observer: GenerationObserver | None = None,
     ) -> None:
+        self._observer = observer or GenerationObserver()
         self._model, self._profiles, self._settings, self._clock = model, profiles, settings, clock
         self._known: _Model | None = None
 
@@ -79,7 +95,7 @@ class Generation:
         ends = self._ends(seconds)
         model = await self._serving(seconds)
         limit = _limit(max_tokens, self._settings.max_tokens or model.profile.completion_tokens)
-        run, used = _Run(ends), 0
+        run, used = _Run("completion", ends), 0
         for number, attempt in enumerate(attempts(cursor, snippets)):
             try:
                 prompt, fresh = self._prompt(model, attempt, limit, ends - self._clock())
@@ -87,7 +103,7 @@ class Generation:
                 if number:
                     break
                 raise
-            run, used = _Run(ends, fresh, model.speed.tokens(len(prompt.text))), prompt.snippets_used
+            run, used = _Run("completion", ends, fresh, model.speed.tokens(len(prompt.text))), prompt.snippets_used
             async with aclosing(self._written(model, run, attempt, prompt, limit)) as texts:
                 async for text in texts:
                     yield text
@@ -106,13 +122,15 @@ class Generation:
         if not (model.profile.trusted and model.profile.chat):
             for text in cited_code(snippets, model.name, model.profile.chat):
                 yield text
-            yield Outcome(model.name, "stop", untrusted=True, snippets_used=cited_count(snippets))
+            outcome = Outcome(model.name, "stop", untrusted=True, snippets_used=cited_count(snippets))
+            self._observer.answered("chat", outcome)
+            yield outcome
             return
         limit = _limit(max_tokens, self._settings.chat_tokens)
         room = min(model.context_tokens - limit - _SPARE_TOKENS, model.speed.affordable(ends - self._clock()))
         prompt = chat_prompt(model.profile, messages, snippets, max(_LEAST_TOKENS, room), secrets.token_hex(4))
         size = model.speed.tokens(sum(len(message.content) for message in prompt.messages))
-        run = _Run(ends, size, size)
+        run = _Run("chat", ends, size, size)
         parts = self._model.chat(ChatRequest(prompt.messages, limit))
         async with aclosing(self._streamed(model, run, parts, StopStream(StopRules(prose=True)))) as texts:
             async for text in texts:
@@ -168,20 +186,23 @@ class Generation:
     ) -> AsyncGenerator[str, None]:
         """The text that may be shown, paced; afterwards the run knows how it ended, and the speeds are measured."""
         run.started = self._clock()
-        try:
-            async with aclosing(paced(self._shown(run, parts, stop), run.ends, self._clock)) as texts:
-                async for text in texts:
-                    yield lead + text
-                    run.shown, lead = True, ""
-            if rest := stop.finish():
-                yield lead + rest
-                run.shown = True
-        except Unavailable:
-            model.recent.forget()
-            model.warm = False
-            raise
-        finally:
-            self._measure(model, run)
+        operation = _OPERATIONS[run.kind]
+        with detached(tracer, f"{operation} {model.name}", conventions.model(operation, model.name)) as span:
+            try:
+                async with aclosing(paced(self._shown(run, parts, stop), run.ends, self._clock)) as texts:
+                    async for text in texts:
+                        yield lead + text
+                        run.shown, lead = True, ""
+                if rest := stop.finish():
+                    yield lead + rest
+                    run.shown = True
+            except Unavailable:
+                model.recent.forget()
+                model.warm = False
+                raise
+            finally:
+                self._measure(model, run)
+                span.set_attributes(_figures(run))
 
     async def _shown(self, run: _Run, parts: AsyncGenerator[str | Finish, None], stop: StopStream) -> AsyncGenerator[str, None]:
         async with aclosing(parts) as stream:
@@ -199,7 +220,9 @@ class Generation:
                     return
 
     def _measure(self, model: _Model, run: _Run) -> None:
-        """The first call is not measured: the model may have been loaded in it."""
+        """The first call says nothing of the model's speed: the model may have been loaded in it."""
+        if run.first:
+            self._observer.first_piece(run.first - run.started)
         if model.warm and run.first:
             model.speed.read(run.fresh, run.first - run.started)
             model.speed.wrote(run.pieces - 1, run.last - run.first)
@@ -212,7 +235,7 @@ class Generation:
         ended = run.stopped or run.finish is not None
         reason = "deadline" if not ended else "empty" if not run.shown else run.finish.reason if run.finish else "stop"
         finish = run.finish or Finish(reason)
-        return Outcome(
+        outcome = Outcome(
             model.name,
             reason,
             prompt_tokens=finish.prompt_tokens or run.prompt,
@@ -220,6 +243,17 @@ class Generation:
             untrusted=not model.profile.trusted,
             snippets_used=used,
         )
+        self._observer.answered(run.kind, outcome)
+        return outcome
+
+
+def _figures(run: _Run) -> conventions.Attributes:
+    """What a call to the model cost, for its span."""
+    figures: conventions.Attributes = {
+        conventions.MODEL_INPUT_TOKENS: (run.finish.prompt_tokens if run.finish else 0) or run.prompt,
+        conventions.MODEL_OUTPUT_TOKENS: (run.finish.completion_tokens if run.finish else 0) or run.pieces,
+    }
+    return {**figures, conventions.MODEL_FIRST_PIECE: round(run.first - run.started, 6)} if run.first else figures
 
 
 def _limit(asked: int, default: int) -> int:

@@ -23,7 +23,6 @@ RPC_STATUS = "rpc.response.status_code"
 MODEL_INPUT_TOKENS, MODEL_OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 MODEL_FIRST_PIECE = "gen_ai.response.time_to_first_chunk"
 """Seconds."""
-MODEL_FINISH_REASONS = "gen_ai.response.finish_reasons"
 
 
 def rpc(method: str, address: str = "") -> Attributes:
