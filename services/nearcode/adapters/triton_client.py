@@ -23,6 +23,8 @@ _CHANNEL = [
 _QUEUE_FULL = "exceeds maximum queue size"
 _EXPIRED = "timeout expired"
 _UNKNOWN_MODEL = "unknown model"
+_TOO_LONG = ("longer than the maximum", "maximum context length", "exceeds maximum input length")
+"""vLLM's words, older and newer, and TensorRT-LLM's."""
 _SHOWN = 200
 """Characters of the server's own words in a message."""
 
@@ -67,6 +69,8 @@ class Served:
             return self.missing()
         if _QUEUE_FULL in lower:
             return Unavailable(f"the queue of the model {self.model} at {self.url} is full", Reason.OVERLOADED)
+        if any(each in lower for each in _TOO_LONG):
+            return InvalidRequest("the prompt is longer than the model's context", Reason.TOO_LARGE)
         if code == "DEADLINE_EXCEEDED" or _EXPIRED in lower:
             return self.unavailable("does not answer in time; look at Triton's log, or restart it")
         if code == "UNAVAILABLE":
