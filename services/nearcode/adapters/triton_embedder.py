@@ -105,8 +105,8 @@ class TritonEmbedder:
             return False
 
     async def embed_files(self, files: Sequence[FileTexts]) -> list[Vectors]:
-        """One array of shape (chunks, dimensions) a file. A vector that is not finite is handed on as it is: it fails its own
-        file and no other. Raises Unavailable, and InvalidRequest(INVALID_SETTING) if the model does not fit."""
+        """One array of shape (chunks, dimensions) a file. Where one text of a sound model gets a vector that is not finite, it is
+        handed on, to fail its own file and no other. Raises Unavailable, and InvalidRequest(INVALID_SETTING) as `open`."""
         model = await self._fitting()
         texts = [text for file in files for text in file.texts]
         prepared = await asyncio.to_thread(lambda: [model_text(text, self.profile, query=False).encode() for text in texts])
@@ -142,7 +142,7 @@ class TritonEmbedder:
         model = await read_text_model(self._connected(), self._served, self.profile)
         warm, _, _ = await self._infer(model, [b"warm up"], self._seconds, _BULK)
         if not np.isfinite(warm).all():
-            raise self._served.unfit("gives vectors that are not finite; look at its weights")
+            raise self._served.unavailable("gives vectors that are not finite; look at its weights, load it again")
         self._model = model
         return model
 
@@ -154,6 +154,8 @@ class TritonEmbedder:
     async def _send(self, texts: Sequence[bytes], waited: float) -> Vectors:
         model = await self._fitting()
         vectors, took, retries = await self._infer(model, texts, self._seconds, _BULK)
+        if not np.isfinite(vectors).all():
+            await self._look()  # raises if it is the model's fault; else it is the text's
         if len(texts) >= min(self._most, model.batch):  # small batches cost more and crowd nobody
             self._limit.answered(took / sum(min(len(text), model.text_bytes) for text in texts))
         if self._observe:
