@@ -105,8 +105,8 @@ class TritonEmbedder:
             return False
 
     async def embed_files(self, files: Sequence[FileTexts]) -> list[Vectors]:
-        """One array of shape (chunks, dimensions) a file. Where one text of a sound model gets a vector that is not finite, it is
-        handed on, to fail its own file and no other. Raises Unavailable, and InvalidRequest(INVALID_SETTING) as `open`."""
+        """One array of shape (chunks, dimensions) a file. A text to which a sound model gives a vector that is not finite keeps
+        it, and fails its own file and no other. Raises Unavailable, and InvalidRequest(INVALID_SETTING) as `open` does."""
         model = await self._fitting()
         texts = [text for file in files for text in file.texts]
         prepared = await asyncio.to_thread(lambda: [model_text(text, self.profile, query=False).encode() for text in texts])
