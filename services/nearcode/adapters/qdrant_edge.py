@@ -8,8 +8,11 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import Any
+
+from opentelemetry import trace
 
 from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters.qdrant_edge_wire import Batch, Lane, Page
@@ -17,6 +20,8 @@ from nearcode.domain.errors import Conflict, NearcodeError, Reason, Unavailable
 from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint
 from nearcode.domain.principal import Scope
 from nearcode.runtime.child import Worker, WorkerDied, WorkerFailed
+from nearcode.telemetry import conventions
+from nearcode.telemetry.spans import inner
 
 UPSERT_BATCH = 512
 """Points in one write, about 35 ms: a search waits for no more than that."""
@@ -32,6 +37,7 @@ VACUUM_AFTER = 30.0
 
 _MODULE = "nearcode.adapters.qdrant_edge_worker"
 _log = logging.getLogger(__name__)
+tracer = trace.get_tracer("nearcode.index")
 
 
 class EdgeChunkIndex:
@@ -131,7 +137,7 @@ class EdgeChunkIndex:
         await self._call(method, *arguments)
         if self._resting:
             self._resting.cancel()
-        self._resting = asyncio.create_task(self._rest())
+        self._resting = asyncio.create_task(self._rest(), context=Context())  # upkeep is no part of the writer's trace
 
     async def _rest(self) -> None:
         """What is better done when nobody writes."""
@@ -146,12 +152,13 @@ class EdgeChunkIndex:
     async def _call(self, method: str, *arguments: Any) -> Any:
         """One request to the child. A caller that gives up leaves the child alone: killing it would cost the others more."""
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._turn.acquire()
-                task = asyncio.create_task(self._exchange((method, *arguments)))
-                self._running.add(task)
-                task.add_done_callback(self._done)
-                return await asyncio.shield(task)
+            with inner(tracer, f"{method} {self.space.name}", conventions.database(method, self.space.name)):
+                async with asyncio.timeout(self._seconds):
+                    await self._turn.acquire()
+                    task = asyncio.create_task(self._exchange((method, *arguments)))
+                    self._running.add(task)
+                    task.add_done_callback(self._done)
+                    return await asyncio.shield(task)
         except TimeoutError as error:
             raise self._unavailable("did not answer in time") from error
         except WorkerDied as error:

@@ -14,9 +14,14 @@ from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message
+from opentelemetry import trace
 from qdrant_client import grpc as wire
 
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
+from nearcode.telemetry import conventions
+from nearcode.telemetry.spans import inner
+
+tracer = trace.get_tracer("nearcode.index")
 
 PAUSE = 0.1
 """Seconds between two rounds over all nodes. A cluster elects a new leader within 4 seconds, and writes wait for it."""
@@ -107,8 +112,10 @@ class QdrantNodes:
 
     async def ask(self, node: Node, method: str, request: Message, seconds: float | None = None) -> Any:
         """Asks this node and no other, once. Raises Unavailable."""
+        operation, collection = method.rpartition("/")[2], getattr(request, "collection_name", "")
         try:
-            return await node.method(method)(request, timeout=seconds or self.seconds, metadata=self._metadata)
+            with inner(tracer, f"{operation} {collection}", conventions.database(operation, collection, _size(request))):
+                return await node.method(method)(request, timeout=seconds or self.seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             if failure := _failure(node.url, error):
                 raise failure from error
@@ -138,6 +145,11 @@ class QdrantNodes:
     def _leave(self, node: int) -> None:
         if self._good == node:
             self._good = (node + 1) % len(self.nodes)
+
+
+def _size(request: Message) -> int:
+    """How many points or queries a request holds."""
+    return len(getattr(request, "query_points", ())) or (len(request.points) if isinstance(request, wire.UpsertPoints) else 0)
 
 
 def _final(error: Unavailable) -> bool:

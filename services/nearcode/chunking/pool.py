@@ -3,13 +3,21 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from opentelemetry import trace
+
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
+from nearcode.chunking.observer import ParserObserver
 from nearcode.chunking.windows import cut_by_lines
 from nearcode.domain.repository import FileVersion
 from nearcode.runtime.child import Worker, WorkerDied, WorkerFailed
+from nearcode.telemetry import conventions
+from nearcode.telemetry.spans import spanned
+
+tracer = trace.get_tracer("nearcode.chunking")
 
 Source = tuple[FileVersion, bytes]
 
@@ -28,7 +36,15 @@ class ParserPool:
     """`workers` processes, started when first needed. `cpu_seconds` is what one file may take; `wall_seconds` for one call
     is a last resort against a process that hangs without working. `log` receives what they write to stderr."""
 
-    def __init__(self, workers: int, cpu_seconds: float, wall_seconds: float, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        cpu_seconds: float,
+        wall_seconds: float,
+        log: Path | None = None,
+        observer: ParserObserver | None = None,
+    ) -> None:
+        self._observer = observer or ParserObserver()
         self._workers = [Worker("nearcode.chunking.parser", [str(cpu_seconds)], log) for _ in range(workers)]
         self._wall_seconds = wall_seconds
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
@@ -42,7 +58,8 @@ class ParserPool:
 
     async def outline(self, files: Sequence[Source]) -> list[FileOutline]:
         """Outlines of files, in their order, `file` filled in. Never fails because of what a file holds."""
-        groups = await asyncio.gather(*map(self._group, _groups(files)))
+        with spanned(tracer, "parse", {conventions.FILES: len(files)}):
+            groups = await asyncio.gather(*map(self._group, _groups(files)))
         return [outline for group in groups for outline in group]
 
     async def close(self) -> None:
@@ -65,7 +82,7 @@ class ParserPool:
                 reason = _OUT_OF_TIME
                 break
             except WorkerDied as death:
-                if sys.platform != "win32" and death.code == -signal.SIGPROF:
+                if _out_of_time(death):
                     reason = _OUT_OF_TIME
                     break
             except WorkerFailed as failure:
@@ -76,11 +93,22 @@ class ParserPool:
 
     async def _call(self, files: Sequence[Source]) -> list[FileOutline]:
         worker = await self._idle.get()
+        began = time.monotonic()
         try:
             answers = await worker.call([(version.path, source) for version, source in files], self._wall_seconds)
+        except (WorkerDied, TimeoutError) as error:
+            late = isinstance(error, TimeoutError) or (isinstance(error, WorkerDied) and _out_of_time(error))
+            self._observer.restarted("late" if late else "crashed")
+            raise
         finally:
             self._idle.put_nowait(worker)
+        self._observer.parsed(len(files), time.monotonic() - began)
         return [_of(file[0], FileOutline.FromString(answer)) for file, answer in zip(files, answers, strict=True)]
+
+
+def _out_of_time(death: WorkerDied) -> bool:
+    """Whether a parser ended because a file took all of its CPU seconds."""
+    return sys.platform != "win32" and death.code == -signal.SIGPROF
 
 
 def _of(version: FileVersion, outline: FileOutline) -> FileOutline:

@@ -37,6 +37,8 @@ class Manifest:
     generation: int = 0
     wanted: str = ""
     wanted_at: float = 0.0
+    behind_since: float = 0.0
+    """Unix time at which the oldest commit was wanted that is not served, or a later one; 0 when nothing is missing."""
     served: Served | None = None
     retired: tuple[str, ...] = ()
     error: str = ""
@@ -67,12 +69,21 @@ class Manifest:
         """Wants another commit: the next generation. What was being built is given up."""
         given_up = () if self.up_to_date else (draft_name(self),)
         retired = (*self.retired, *(name for name in given_up if self.generation))
-        return replace(self, generation=self.generation + 1, wanted=commit, wanted_at=time.time(), retired=retired, error="")
+        now = time.time()
+        return replace(
+            self,
+            generation=self.generation + 1,
+            wanted=commit,
+            wanted_at=now,
+            behind_since=self.behind_since or now,
+            retired=retired,
+            error="",
+        )
 
     def serve(self, served: Served) -> "Manifest":
         """Serves a revision from now on; the one before retires."""
         retired = (*self.retired, self.served.artifact) if self.served else self.retired
-        return replace(self, served=served, retired=retired, error="")
+        return replace(self, served=served, behind_since=0.0, retired=retired, error="")
 
     def status(self, progress: Progress | None = None, coverage: Sequence[Coverage] = ()) -> RepositoryStatus:
         served = self.served
@@ -90,6 +101,7 @@ class Manifest:
             seconds=served.seconds if served else 0.0,
             error=self.error,
             progress=progress or Progress(),
+            behind_since=self.behind_since,
             coverage=tuple(coverage),
         )
 

@@ -75,6 +75,8 @@ class RepositoryStatus:
     seconds: float = 0.0
     error: str = ""
     progress: Progress = Progress()
+    behind_since: float = 0.0
+    """Unix time since which the index lacks what was wanted; 0 when nothing is missing. Not on the wire."""
     coverage: tuple[Coverage, ...] = ()
     """Of the collections that are filled behind."""
 

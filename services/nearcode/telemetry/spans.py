@@ -27,6 +27,16 @@ def spanned(
 
 
 @contextmanager
+def inner(tracer: trace.Tracer, name: str, attributes: conventions.Attributes) -> Iterator[None]:
+    """A client's span of the block, if there is a trace that it belongs to: probes and upkeep make none of their own."""
+    if not trace.get_current_span().get_span_context().is_valid:
+        yield
+        return
+    with spanned(tracer, name, attributes, SpanKind.CLIENT):
+        yield
+
+
+@contextmanager
 def detached(
     tracer: trace.Tracer, name: str, attributes: conventions.Attributes, kind: SpanKind = SpanKind.CLIENT
 ) -> Iterator[trace.Span]:
