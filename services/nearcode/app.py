@@ -198,7 +198,7 @@ class App(Stores):
 
         if not address:
             raise InvalidRequest("a service that runs elsewhere needs its address in the settings", Reason.INVALID_SETTING)
-        channel = connect(address, self.token)
+        channel = connect(address, self.token, self.tls)
         self._stack.push_async_callback(channel.close)
         return Client(channel, messages.DESCRIPTOR.services_by_name[service])
 

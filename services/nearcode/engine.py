@@ -15,8 +15,10 @@ from nearcode.auth.local import LOCAL_USER
 from nearcode.auth.token import read_token
 from nearcode.domain.assistant import Assistant, Repositories
 from nearcode.domain.errors import Conflict, Reason
+from nearcode.plaintext import refuse_plaintext
 from nearcode.runtime.home import Home, home_error
 from nearcode.settings import Settings
+from nearcode.stores import events_access, tls_of
 
 if TYPE_CHECKING:
     from nearcode.adapters.jetstream_dead import DeadLetters
@@ -84,7 +86,9 @@ async def dead_letters(settings: Settings) -> AsyncIterator["DeadLetters"]:
 
     engine = Home(settings.home).engine() if _listening(Home(settings.home)) else None
     if settings.events.url or (engine and engine.events):
-        connection = await connect(settings.events.url or (engine.events if engine else ""), "nearcode dead")
+        refuse_plaintext(settings)
+        access = events_access(settings, tls_of(settings))
+        connection = await connect(settings.events.url or (engine.events if engine else ""), "nearcode dead", **access)
         try:
             yield DeadLetters(connection)
         finally:
@@ -115,7 +119,7 @@ async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClien
     from nearcode.gateway.rpc import RemoteAssistant
     from nearcode.runtime.channel import Client, connect
 
-    channel = connect(address, None if address.startswith("unix:") else read_token(token_file(settings)))
+    channel = connect(address, None if address.startswith("unix:") else read_token(token_file(settings)), tls_of(settings))
     try:
         assistant = Client(channel, assistant_pb2.DESCRIPTOR.services_by_name["AssistantService"])
         repositories = Client(channel, repositories_pb2.DESCRIPTOR.services_by_name["RepositoriesService"])

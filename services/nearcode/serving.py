@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from prometheus_client import CollectorRegistry, Info
+from prometheus_client import CollectorRegistry, Gauge, Info
 
 from nearcode.app import App, token_file
 from nearcode.auth.local import LocalAuthenticator
@@ -22,6 +22,8 @@ from nearcode.settings import dump
 from nearcode.stores import SERVICES
 
 if TYPE_CHECKING:
+    import ssl
+
     from nearcode.runtime.settings import ServiceSettings
 
 _LONG = {"Digest": 600.0, "Chat": 600.0, "Complete": 60.0}
@@ -51,14 +53,14 @@ class Serving:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        app = self._app
+        app, listen = self._app, self._listen()
+        credentials, context = self._certificates(listen)  # before anything slow starts
         Info("nearcode_build", "Version of this process.", registry=self._registry).info({"version": version("nearcode")})
         await app.warm()
         handlers = [handler for service in SERVICES if service in app.targets for handler in await self._handlers(service)]
         await self._add_checks()
         await self._health.start()
         self._stack.push_async_callback(self._health.stop)
-        listen = self._listen()
         local = listen.startswith("unix:")
         server = RpcServer(
             listen,
@@ -68,11 +70,15 @@ class Serving:
             reflection=app.settings.gateway.reflection,
             observe=RpcMetrics(self._registry).observe,
             admission=self._admission(),
+            credentials=credentials,
         )
         await self._stack.enter_async_context(server)
         self.addresses["grpc"] = server.address
         if app.settings.ops.listen:
-            ops = OpsServer(app.settings.ops.listen, self._registry, self._health, lambda diff: dump(app.settings, diff))
+            hosts = frozenset(app.settings.tls.names)
+            ops = OpsServer(
+                app.settings.ops.listen, self._registry, self._health, lambda diff: dump(app.settings, diff), hosts, context
+            )
             await self._stack.enter_async_context(ops)
             self.addresses["ops"] = ops.address
         await app.start_workers()
@@ -152,6 +158,24 @@ class Serving:
         self._health.add("events", (await self._app.bus()).healthy)
         if self._app.targets & {"retrieval", "embedding", "ingestion"}:
             self._health.add("index", (await self._app.index()).healthy)
+
+    def _certificates(self, listen: str) -> "tuple[grpc.ServerCredentials | None, ssl.SSLContext | None]":
+        """What the doors show, gRPC's and the operators', where they speak TLS. Raises InvalidRequest (CERTIFICATE)."""
+        tls, ops = self._app.tls, self._app.settings.ops.listen
+        asks = tls.settings.client_auth
+        mutual = asks == "all" or (asks == "services" and "gateway" not in self._app.targets)
+        credentials = tls.server_credentials(mutual) if tls.encrypts(listen) else None
+        context = tls.server_context() if ops and tls.encrypts(ops) else None
+        if credentials or context:
+            expiry = Gauge(
+                "nearcode_certificate_expiry_timestamp_seconds",
+                "When a certificate of this process ends: its own, and that of the authority it trusts.",
+                ["certificate"],
+                registry=self._registry,
+            )
+            expiry.labels("own").set_function(tls.expiry("certificate"))
+            expiry.labels("ca").set_function(tls.expiry("ca"))
+        return credentials, context
 
     def _listen(self) -> str:
         app = self._app

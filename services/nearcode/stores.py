@@ -2,13 +2,16 @@
 
 import asyncio
 import functools
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Reason, Unavailable
+from nearcode.plaintext import refuse_plaintext
 from nearcode.runtime.home import Home
+from nearcode.runtime.tls import Tls, host_of
 from nearcode.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,11 +55,17 @@ class Stores:
         self._children: list[Callable[[], Awaitable[None]]] = []
 
     async def __aenter__(self: S) -> S:
+        refuse_plaintext(self.settings)
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         if self.holds_home:
             self._stack.enter_context(self.home.locked())
         self._stack.push_async_callback(self._close_children)
         return self
+
+    @functools.cached_property
+    def tls(self) -> Tls:
+        """What this process trusts and shows."""
+        return tls_of(self.settings)
 
     @property
     def holds_home(self) -> bool:
@@ -92,7 +101,9 @@ class Stores:
         load_without_websockets()
         from nearcode.adapters.jetstream import connect as connect_nats
 
-        client = await connect_nats(await self.events_url(), "nearcode " + " ".join(sorted(self.targets)))
+        client = await connect_nats(
+            await self.events_url(), "nearcode " + " ".join(sorted(self.targets)), **events_access(self.settings, self.tls)
+        )
         self._stack.push_async_callback(client.close)
         return client
 
@@ -138,7 +149,7 @@ class Stores:
                 replicas=settings.replicas,
                 write_consistency=settings.write_consistency,
                 shards=settings.shards,
-                ca_file=settings.ca_file,
+                ca_file=self.tls.authorities(settings.ca_file),
             )
             await server.open()
             self._stack.push_async_callback(server.close)
@@ -167,7 +178,8 @@ class Stores:
         if settings.url:
             from nearcode.adapters.openai_http import OpenAIModel
 
-            remote = OpenAIModel(settings.url, settings.model, read_secret(settings.api_key_file))
+            context = self.tls.client_context(settings.ca_file) if settings.url.startswith("https://") else None
+            remote = OpenAIModel(settings.url, settings.model, read_secret(settings.api_key_file), context)
             self._stack.push_async_callback(remote.close)
             return remote
         from nearcode.adapters.embedded_model import EmbeddedModel
@@ -178,6 +190,22 @@ class Stores:
 
     def _log(self, name: str) -> Path:
         return self.settings.log_dir / f"{name}.log"
+
+
+def tls_of(settings: Settings) -> Tls:
+    """TLS as the settings want it. Its own certificate is for this machine and for every host that they name for a service."""
+    services = [getattr(settings, service) for service in SERVICES]
+    places = [settings.ops.listen, *(place for service in services for place in (service.listen, service.address))]
+    hosts = [host_of(place) for place in places if not place.startswith("unix:")]
+    return Tls(settings.tls, settings.home / "tls", [socket.gethostname(), *hosts])
+
+
+def events_access(settings: Settings, tls: Tls) -> dict[str, Any]:
+    """How the event broker is reached beside its address: whom to trust, what to show, which token."""
+    events = settings.events
+    encrypted = "tls://" in events.url or events.ca_file or settings.tls.ca_file
+    context = tls.client_context(events.ca_file, events.cert_file, events.key_file) if encrypted and events.url else None
+    return {"context": context, "token": read_secret(events.token_file)}
 
 
 def read_secret(file: str | Path | None) -> str | None:

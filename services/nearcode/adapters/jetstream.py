@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-import nats
 from google.protobuf.message import DecodeError, Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,6 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy,
 from nats.js.errors import APIError
 from opentelemetry import trace
 
+from nearcode.adapters.nats_tls import EncryptedClient, encrypts, fault
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.events import topology
 from nearcode.events.bus import ANY, Handler, Queue, subject
@@ -59,19 +60,32 @@ def nats_errors() -> Iterator[None]:
         raise Unavailable("the event broker does not answer", Reason.EVENTS_UNAVAILABLE) from error
 
 
-async def connect(url: str, name: str) -> Client:
-    """Connects and stays connected: reconnects for ever. Raises Unavailable when the broker cannot be reached now."""
+async def connect(url: str, name: str, context: ssl.SSLContext | None = None, token: str | None = None) -> Client:
+    """Connects and stays connected: reconnects for ever. `url`: one or several, separated by commas. `context`: whom to
+    trust and what to show where a server speaks TLS; at `tls://` nothing less is accepted. Raises Unavailable when no broker
+    can be reached now, with CERTIFICATE when TLS is to blame."""
+    faults: list[str] = []
 
     async def say(error: Exception) -> None:
-        log.warning("event broker", error=str(error))
+        faults.append(fault(error))
+        log.warning("event broker", error=faults[-1] or str(error))
 
-    # The client library would go on trying for ever, also the first time.
-    trying = nats.connect(url, name=name, error_cb=say, max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=5)
+    servers = [each.strip() for each in url.split(",")]
+    client = EncryptedClient() if encrypts(url) else Client()
+    trying = client.connect(
+        servers, name=name, error_cb=say, token=token, tls=context,
+        # The client library would go on trying for ever, also the first time.
+        max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=5,
+    )  # fmt: skip
     try:
-        return await asyncio.wait_for(trying, TIMEOUT)
+        await asyncio.wait_for(trying, TIMEOUT)
     except (NatsError, OSError, TimeoutError) as error:
-        place = url.rpartition("@")[2].removeprefix("nats://")
-        raise Unavailable(f"no event broker answers at {place}", Reason.EVENTS_UNAVAILABLE) from error
+        await client.close()
+        places = ", ".join(server.rpartition("@")[2].rpartition("//")[2] for server in servers)
+        if known := next(filter(None, reversed(faults)), ""):
+            raise Unavailable(f"the event broker at {places} cannot be used: {known}", Reason.CERTIFICATE, 30.0) from error
+        raise Unavailable(f"no event broker answers at {places}", Reason.EVENTS_UNAVAILABLE) from error
+    return client
 
 
 class JetStreamBus:

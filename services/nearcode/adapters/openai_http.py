@@ -6,6 +6,7 @@ middle of a stream. Prompts and the server's words about them are never logged o
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -36,9 +37,11 @@ class _Server:
 
 
 class OpenAIModel:
-    """`LanguageModel` over HTTP. `url` may end in `/v1` or not; an empty `model` means the first one served."""
+    """`LanguageModel` over HTTP. `url` may end in `/v1` or not; an empty `model` means the first one served. `context`: whom to
+    trust at `https://` (default: the system's authorities)."""
 
-    def __init__(self, url: str, model: str = "", api_key: str | None = None) -> None:
+    def __init__(self, url: str, model: str = "", api_key: str | None = None, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         self._base = url.rstrip("/").removesuffix("/v1").rstrip("/")
         self._model = model
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -145,7 +148,9 @@ class OpenAIModel:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP_ALIVE_SECONDS, limit=0)
+            connector = aiohttp.TCPConnector(
+                keepalive_timeout=_KEEP_ALIVE_SECONDS, limit=0, ssl=self._context if self._context else True
+            )
             self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_BYTES)
         return self._session
 
@@ -182,6 +187,10 @@ class OpenAIModel:
         raise AssertionError("the last try returns or raises")
 
     def _unreachable(self, error: BaseException) -> Unavailable:
+        if isinstance(error, aiohttp.ClientSSLError):
+            cause = getattr(error.os_error, "verify_message", "") or error.os_error
+            what = f"TLS with the model server at {self._base} fails ({cause}): correct its certificate, or generation.ca_file"
+            return Unavailable(what, Reason.CERTIFICATE, 30.0)
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
             what = f"no model server answers at {self._base}; start it, or correct generation.url"
         elif isinstance(error, TimeoutError):

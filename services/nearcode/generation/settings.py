@@ -17,6 +17,10 @@ class GenerationSettings(ServiceSettings):
     """Id of the model at `url`, as `/v1/models` lists it. Empty: the first one listed."""
     api_key_file: Path | None = None
     """File that holds the API key for `url`. A path, because settings are printed and secrets must not be."""
+    ca_file: Path | None = None
+    """Certificates (PEM) of the authorities that vouch for an `https://` server. Empty: those of `[tls]`, else the system's."""
+    allow_plaintext: bool = False
+    """Send prompts, which hold code, to an `http://` server beyond this machine. Every start logs a warning."""
     profile: str = ""
     """Name of the prompt profile (see generation/profiles.toml). Empty: chosen by the model's id."""
     model_path: Path | None = None

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -53,6 +53,12 @@ class TlsSettings(Branch):
     names: tuple[str, ...] = ()
     """Further host names and IP addresses that the home's own certificate is for and the operators' door answers to. This
     machine's name, localhost and every host in `listen` and `address` are always among them."""
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _split(cls, names: object) -> object:
+        """The environment holds them separated by commas."""
+        return tuple(filter(None, names.split(","))) if isinstance(names, str) else names
 
     @field_validator("names")
     @classmethod
@@ -123,13 +129,9 @@ class Tls:
         settings = self.settings
         mutual = settings.client_auth != "off"
         if not settings.cert_file and settings.ca_file:
-            raise _bad(
-                f"no certificate to show that {settings.ca_file} signed: give tls.cert_file", "cert_file"
-            )
+            raise _bad(f"no certificate to show that {settings.ca_file} signed: give tls.cert_file", "cert_file")
         if settings.cert_file and mutual and not settings.ca_file:
-            raise _bad(
-                "tls.ca_file is missing: give the authority of callers, or set client_auth to off", "ca_file"
-            )
+            raise _bad("tls.ca_file is missing: give the authority of callers, or set client_auth to off", "ca_file")
         if not settings.cert_file:
             self._ensure_own()
         material = self.material(0.0)
@@ -190,9 +192,20 @@ class Tls:
         first.sni_callback = renew
         return first
 
-    def client_context(self) -> ssl.SSLContext:
-        """For connections of other libraries, to servers that the same authorities vouch for."""
-        return client_context(self.material().files)
+    def client_context(self, ca: Path | None = None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+        """For connections that another library makes. Each new one uses the files as they are then: those given, and where none
+        is given what this process trusts and shows itself."""
+        from nearcode.runtime.certificates import CertificateFiles
+
+        def files() -> CertificateFiles:
+            own = self.material().files
+            return CertificateFiles(ca or own.ca, cert or own.cert, key or own.key)
+
+        return _Renewing(files)
+
+    def authorities(self, given: str = "") -> str:
+        """The file of authorities for a library that takes a path: the one given, else ours, else the system's; maybe empty."""
+        return given or str(self.settings.ca_file or ssl.get_default_verify_paths().cafile or "")
 
     def expiry(self, part: Literal["certificate", "ca"]) -> Callable[[], float]:
         """For a gauge: when the certificate ends, seconds since the epoch; 0 if there is none."""
@@ -242,6 +255,30 @@ class Tls:
 
         own = own_files(self._folder)
         return own if own.ca and own.ca.exists() else CertificateFiles()
+
+
+class _Renewing(ssl.SSLContext):
+    """A context that hands each connection to one made of the files as they are now."""
+
+    def __new__(cls, files: "Callable[[], CertificateFiles]") -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, files: "Callable[[], CertificateFiles]") -> None:
+        self._files = files
+        self._stamp: object = None
+        self._newest()
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        return self._newest().wrap_bio(*arguments, **options)
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        return self._newest().wrap_socket(*arguments, **options)
+
+    def _newest(self) -> ssl.SSLContext:
+        files = self._files()
+        if self._stamp != (stamp := files.stamp()):
+            self._context, self._stamp = client_context(files), stamp
+        return self._context
 
 
 def client_context(files: "CertificateFiles") -> ssl.SSLContext:
