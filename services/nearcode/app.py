@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.auth.token import ensure_token
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason
+from nearcode.domain.spaces import COMPLETION, collection_key
 from nearcode.settings import Settings
-from nearcode.stores import Stores, once
+from nearcode.spaces import Spaces
+from nearcode.stores import once
 from nearcode.telemetry.log import get_logger
 
 if TYPE_CHECKING:
     from nearcode.adapters.revisions import ArtifactRevisions
+    from nearcode.api.events.v1.events_pb2 import Build
     from nearcode.domain.completion import Generator
     from nearcode.domain.retrieval import Retriever
+    from nearcode.embedding.service import Embedding
     from nearcode.gateway.repositories import ReadableRepositories
     from nearcode.gateway.service import Gateway
     from nearcode.ingestion.rpc import RemoteIngestion
@@ -26,21 +30,24 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 
-class App(Stores):
+class App(Spaces):
     """One process with some of the services in it: for each port a local object, or a client of the process that has it."""
 
     @once
     async def local_ingestion(self) -> "Ingestion":
         from nearcode.adapters.jetstream_stores import KvBuilds
-        from nearcode.ingestion.builder import Builder
+        from nearcode.ingestion.builder import Builder, BuildStores
+        from nearcode.ingestion.filling import Filler
         from nearcode.ingestion.service import Ingestion
         from nearcode.ingestion.sources import open_sources
 
-        manifests, artifacts, bus = await self.manifests(), await self.artifacts(), await self.bus()
-        builds, index = KvBuilds(await self.nats()), await self.index()
-        builder = Builder(manifests, artifacts, builds, index, bus, self.settings.ingestion)
-        sources = open_sources(self.settings.ingestion, self.home.folder / "git")
-        return Ingestion(manifests, artifacts, sources, index, bus, builder)
+        await self.ensure_states()
+        settings, index = self.settings.ingestion, await self.index()
+        stores = BuildStores(await self.manifests(), await self.artifacts(), KvBuilds(await self.nats()), await self.bus())
+        filler = Filler(stores, self.fills, self.index, settings)
+        builder = Builder(stores, index, settings, on_served=filler.served)
+        sources = open_sources(settings, self.home.folder / "git")
+        return Ingestion(stores, sources, index, builder, filler)
 
     async def ingestion(self) -> "Ingestion | RemoteIngestion":
         return await (self.local_ingestion() if "ingestion" in self.targets else self.remote_ingestion())
@@ -61,7 +68,8 @@ class App(Stores):
             return RemoteRetriever(self._client(self.settings.retrieval.address, retrieval_pb2, "RetrievalService"))
         from nearcode.retrieval.service import Retrieval
 
-        return Retrieval(await self.index(), await self.embedder(), await self.revisions(), self.settings.retrieval)
+        observer = self.observers.retrieval
+        return Retrieval(self, await self.revisions(), self.settings.retrieval, observer=observer)
 
     @once
     async def revisions(self) -> "ArtifactRevisions":
@@ -81,7 +89,8 @@ class App(Stores):
         from nearcode.generation.profiles import load_profiles
         from nearcode.generation.service import Generation
 
-        return Generation(await self.language_model(), load_profiles(), self.settings.generation)
+        observer = self.observers.generation
+        return Generation(await self.language_model(), load_profiles(), self.settings.generation, observer=observer)
 
     @once
     async def repositories(self) -> "ReadableRepositories":
@@ -103,6 +112,7 @@ class App(Stores):
             OpenAccess(ingestion.list_repositories),
             await self.bus(),
             self.settings.gateway,
+            self.observers.gateway,
         )
         self._stack.push_async_callback(gateway.close)
         return gateway
@@ -113,12 +123,12 @@ class App(Stores):
         """Builds the slow things at once instead of one after the other: first the children, which start while this process
         still imports."""
         wanted: list[Awaitable[object]] = [self.events_url()]
-        if self.targets & {"retrieval", "embedding", "ingestion"}:
-            wanted.append(self.index())
+        if self.targets & {"retrieval", "embedding", "ingestion"}:  # nearly always the one that the settings name
+            wanted.append(self.index(collection_key(COMPLETION, self.settings.embedding.profile)))
         await asyncio.sleep(0)
         wanted.append(self.nats())
         if self.targets & {"retrieval", "embedding"}:
-            wanted.append(self.embedder())
+            wanted.append(self.model(self.settings.embedding.profile))
         if "retrieval" in self.targets:
             wanted.append(self.warm_revisions())
         await asyncio.gather(*wanted)
@@ -155,20 +165,31 @@ class App(Stores):
         from nearcode.chunking.service import Chunking
 
         settings = self.settings.chunking
-        pool = ParserPool(settings.workers, settings.cpu_seconds, settings.wall_seconds, self._log("parser"))
+        observer = self.observers.parsers
+        pool = ParserPool(settings.workers, settings.cpu_seconds, settings.wall_seconds, self._log("parser"), observer)
         self._children.append(pool.close)
         return Chunking(await self.ingestion(), pool, self.is_current)
 
     @once
-    async def embedding(self) -> Any:
+    async def vector_cache(self) -> Any:
         from nearcode.adapters.vector_cache import VectorCache
-        from nearcode.embedding.cached import CachedEmbedder
-        from nearcode.embedding.service import Embedding
+        from nearcode.embedding.measured import MeasuredVectors
 
         cache = VectorCache(self.home.folder / "cache" / "vectors.sqlite", self.settings.embedding.cache_bytes)
         self._stack.push_async_callback(cache.close)
-        embedder = CachedEmbedder(await self.embedder(), cache)
-        return Embedding(await self.ingestion(), embedder, await self.index(), self.is_current)
+        return MeasuredVectors(cache, self.observers.lookup)
+
+    async def embedding(self, collection: str = "") -> "Embedding":
+        """The embedding of one collection; without a name, of the served one."""
+        return await self._opened(f"embedding {collection}", lambda: self._embedding(collection))
+
+    async def _embedding(self, collection: str) -> "Embedding":
+        from nearcode.embedding.cached import CachedEmbedder
+        from nearcode.embedding.service import Embedding
+
+        index = await self.index(collection)
+        embedder = CachedEmbedder(await self.model(index.space.profile.name), await self.vector_cache())
+        return Embedding(await self.ingestion(), embedder, index, self.is_current)
 
     async def _start_chunking(self) -> None:
         from nearcode.chunking.worker import ChunkingWorker
@@ -178,13 +199,22 @@ class App(Stores):
     async def _start_embedding(self) -> None:
         from nearcode.embedding.worker import EmbeddingWorker
 
-        concurrency = self.settings.embedding.concurrency
-        await EmbeddingWorker(await self.bus(), await self.embedding(), concurrency).start()
+        settings, bus, filled = self.settings.embedding, await self.bus(), set[str]()
+        await EmbeddingWorker(bus, self.embedding, settings.concurrency).start()
 
-    async def is_current(self, repository: str, generation: int) -> bool:
+        async def fill() -> None:
+            for one in await self.fills():
+                if one.collection not in filled:
+                    filled.add(one.collection)
+                    concurrency = settings.chat.concurrency if settings.chat.url else 1
+                    await EmbeddingWorker(bus, self.embedding, concurrency, one.collection).start()
+
+        await self.follow_spaces(fill)
+
+    async def is_current(self, build: "Build") -> bool:
         """Whether a build is still wanted."""
-        found = await (await self.manifests()).get(repository)
-        return bool(found and found.manifest.generation == generation)
+        found = await (await self.manifests()).get(build.repository, build.collection if build.fill else "")
+        return bool(found and found.manifest.generation == build.generation)
 
     # Small things
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Reason, Unavailable
+from nearcode.domain.spaces import COMPLETION
 from nearcode.plaintext import refuse_plaintext
+from nearcode.observers import Observers
 from nearcode.runtime.home import Home
 from nearcode.runtime.tls import Tls, host_of
 from nearcode.settings import Settings
@@ -20,15 +22,13 @@ if TYPE_CHECKING:
     from nearcode.adapters.artifact_cache import CachedArtifacts
     from nearcode.adapters.jetstream import JetStreamBus
     from nearcode.adapters.jetstream_stores import KvManifests
-    from nearcode.domain.index import ChunkIndex, Embedder
+    from nearcode.domain.index import ChunkIndex, Embedder, IndexSpace, ModelProfile
     from nearcode.domain.language_model import LanguageModel
 
 S = TypeVar("S", bound="Stores")
 T = TypeVar("T")
 
 SERVICES = ("gateway", "ingestion", "chunking", "embedding", "retrieval", "generation")
-SPACE = "completion"
-"""The index space of the static embedder."""
 
 
 def once(build: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], Awaitable[T]]:
@@ -50,6 +50,8 @@ class Stores:
         self.settings = settings
         self.targets = frozenset(SERVICES if "all" in targets else targets)
         self.home = Home(settings.home)
+        self.observers = Observers()
+        """Told what happens; whoever serves the app puts counters here before anything is built."""
         self.built: dict[str, asyncio.Future[Any]] = {}
         self._stack = AsyncExitStack()
         self._children: list[Callable[[], Awaitable[None]]] = []
@@ -100,19 +102,28 @@ class Stores:
 
         load_without_websockets()
         from nearcode.adapters.jetstream import connect as connect_nats
+        from nearcode.adapters.jetstream_layout import prepare
 
         client = await connect_nats(
             await self.events_url(), "nearcode " + " ".join(sorted(self.targets)), **events_access(self.settings, self.tls)
         )
         self._stack.push_async_callback(client.close)
+        settings = self.settings.events
+        if settings.url:  # the child is ours, and always safe
+            from nearcode.adapters.nats_safety import confirm
+
+            context = self.tls.client_context(settings.ca_file) if "https://" in settings.monitor_url else None
+            await confirm(client, settings.monitor_url, unsafe=settings.unsafe_sync, context=context)
+        await prepare(client, settings.replicas)
         return client
 
     @once
     async def bus(self) -> "JetStreamBus":
         from nearcode.adapters.jetstream import JetStreamBus
 
-        bus = JetStreamBus(await self.nats(), self.settings.org, bulk=self.settings.events.bulk)
-        await bus.open()
+        bus = JetStreamBus(
+            await self.nats(), self.settings.org, bulk=self.settings.events.bulk, observer=self.observers.bus
+        )
         self._stack.push_async_callback(bus.close)
         return bus
 
@@ -129,12 +140,8 @@ class Stores:
 
         return CachedArtifacts(ObjectArtifacts(await self.nats()), self.home.folder / "cache" / "revisions")
 
-    @once
-    async def index(self) -> "ChunkIndex":
-        from nearcode.domain.index import IndexSpace
-        from nearcode.embedding.profiles import profile
-
-        space = IndexSpace(SPACE, profile(self.settings.embedding.profile))
+    async def open_index(self, space: "IndexSpace") -> "ChunkIndex":
+        """The store of one collection, opened."""
         settings = self.settings.index
         if settings.url:
             from nearcode.adapters.qdrant import QdrantChunkIndex
@@ -156,21 +163,52 @@ class Stores:
             return server
         from nearcode.adapters.qdrant_edge import EdgeChunkIndex
 
-        edge = EdgeChunkIndex(space, self.home.folder / "index" / SPACE, self._log("index"))
+        first = space.name == COMPLETION and space.profile.name == self.settings.embedding.profile
+        folder = COMPLETION if first else space.collection
+        edge = EdgeChunkIndex(space, self.home.folder / "index" / folder, self._log("index"))
         await edge.open()
         self._children.append(edge.close)
         return edge
 
-    @once
-    async def embedder(self) -> "Embedder":
-        """The model itself: questions are embedded in process, and never twice."""
-        from nearcode.adapters.static_embedder import StaticEmbedder
-        from nearcode.embedding.profiles import profile
+    async def open_model(self, profile: "ModelProfile") -> "Embedder":
+        """An embedding model, loaded: a static one in this process, a transformer on its server or in processes of its own."""
+        from nearcode.embedding.measured import MeasuredEmbedder
 
         settings = self.settings.embedding
-        embedder = StaticEmbedder(profile(settings.profile), settings.weights, settings.tokenizer)
-        await embedder.load()
-        return embedder
+        if profile.static:
+            from nearcode.adapters.static_embedder import StaticEmbedder
+
+            static = StaticEmbedder(profile, settings.weights, settings.tokenizer)
+            await static.load()
+            return MeasuredEmbedder(static, self.observers.batch)
+        chat = settings.chat
+        if chat.url:
+            from nearcode.adapters.triton_embedder import TritonEmbedder
+
+            observe = self.observers.batch
+            remote = TritonEmbedder(
+                profile,
+                chat.url,
+                chat.model or profile.name,
+                observe=lambda sent: observe(profile.name, sent.texts, sent.took),
+            )
+            self._stack.push_async_callback(remote.close)
+            await remote.open()
+            return MeasuredEmbedder(remote)
+        from nearcode.adapters.onnx_embedder import OnnxEmbedder
+
+        behind = len(self.targets) == len(SERVICES)
+        folder = self.model_folder(profile.name) or self.home.folder / "models" / profile.name
+        local = OnnxEmbedder(profile, folder, self._log("embedder"), threads=chat.threads, idle=behind)
+        self._children.append(local.close)
+        return MeasuredEmbedder(local, self.observers.batch)
+
+    def model_folder(self, profile: str) -> Path | None:
+        """Where a model's files are, if they are on this machine."""
+        configured = self.settings.embedding.chat.folder
+        folder = configured if configured and profile == self.settings.embedding.chat.profile else None
+        folder = folder or self.home.folder / "models" / profile
+        return folder if (folder / "model.onnx").is_file() else None
 
     @once
     async def language_model(self) -> "LanguageModel":

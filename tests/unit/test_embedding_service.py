@@ -36,6 +36,9 @@ class World:
         self.current = [True]
         self.embedding = Embedding(self.blobs, self.embedder, self.index, self._is_current)
 
+    async def open(self, collection: str) -> Embedding:
+        return self.embedding
+
     async def _is_current(self, build: Build) -> bool:
         assert (build.repository, build.generation) == ("r1", 7)
         return self.current.pop(0) if len(self.current) > 1 else self.current[0]
@@ -181,7 +184,7 @@ async def test_a_call_over_the_wire_gets_profile_dimensions_and_rows() -> None:
 
 async def test_the_worker_publishes_the_report_under_a_name_made_of_the_batch() -> None:
     bus, world = MemoryBus(), World(FILES)
-    await EmbeddingWorker(bus, world.embedding).start()
+    await EmbeddingWorker(bus, world.open).start()
     assert bus.handler
     await bus.handler(batch(outlines(), bulk=True))
     [(message_id, event, queue)] = bus.published
@@ -192,7 +195,7 @@ async def test_the_worker_publishes_the_report_under_a_name_made_of_the_batch() 
 async def test_the_worker_says_nothing_for_an_overtaken_build() -> None:
     bus, world = MemoryBus(), World(FILES)
     world.current = [False]
-    await EmbeddingWorker(bus, world.embedding).start()
+    await EmbeddingWorker(bus, world.open).start()
     assert bus.handler
     await bus.handler(batch(outlines()))
     assert bus.published == []
@@ -205,7 +208,7 @@ async def test_the_worker_fails_when_the_index_is_down_and_reports_a_batch_that_
         raise Unavailable("the index does not answer")
 
     world.index.upsert = down  # type: ignore[method-assign]
-    await EmbeddingWorker(bus, world.embedding).start()
+    await EmbeddingWorker(bus, world.open).start()
     assert bus.handler and bus.on_dead
     with pytest.raises(Unavailable):
         await bus.handler(batch(outlines()))

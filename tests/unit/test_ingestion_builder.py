@@ -9,10 +9,11 @@ from nearcode.api.repositories.v1.repositories_pb2 import FILE_STATE_FAILED, FIL
 from nearcode.domain.artifact import Artifact, parts
 from nearcode.domain.chunk import Chunk, point_id
 from nearcode.domain.errors import NotFound
-from nearcode.domain.index import IndexSpace, ModelProfile, Point, Sparse
+from nearcode.domain.index import ChunkIndex, IndexSpace, ModelProfile, Point, Sparse
 from nearcode.domain.repository import FileVersion, RepositoryState
 from nearcode.ingestion.builder import Builder, BuildStores, whole
 from nearcode.ingestion.digest import digest_of
+from nearcode.ingestion.filling import Fill, Filler
 from nearcode.ingestion.service import Ingestion
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.runtime.wire import version_to_proto
@@ -22,6 +23,7 @@ from tests.unit.memory_stores import MemoryArtifacts, MemoryBuilds, MemoryBus, M
 
 URL = "file:///code/shop"
 SPACE = IndexSpace("completion", ModelProfile("toy", 2, static=True))
+CHAT_SPACE = IndexSpace("chat", ModelProfile("talk", 2))
 
 
 class World:
@@ -30,13 +32,23 @@ class World:
     def __init__(self) -> None:
         self.manifests, self.artifacts, self.builds = MemoryManifests(), MemoryArtifacts(), MemoryBuilds()
         self.bus, self.source, self.index = MemoryBus(), MemorySource(), MemoryIndex(SPACE)
+        self.fills: list[Fill] = []
+        self.chat_index = MemoryIndex(CHAT_SPACE)
         self.restart()
 
     def restart(self) -> None:
         """A new process over the same stores."""
         settings = IngestionSettings(part_files=2)
-        builder = Builder(BuildStores(self.manifests, self.artifacts, self.builds, self.bus), self.index, settings)
-        self.ingestion = Ingestion(self.manifests, self.artifacts, lambda manifest: self.source, self.index, self.bus, builder)
+        stores = BuildStores(self.manifests, self.artifacts, self.builds, self.bus)
+        filler = Filler(stores, self._fills, self._chat_index, settings)
+        builder = Builder(stores, self.index, settings, on_served=filler.served)
+        self.ingestion = Ingestion(stores, lambda manifest: self.source, self.index, builder, filler)
+
+    async def _fills(self) -> list[Fill]:
+        return self.fills
+
+    async def _chat_index(self, collection: str) -> ChunkIndex:
+        return self.chat_index
 
     async def wanted(self) -> None:
         for event in self.bus.take(pb.RevisionWanted):

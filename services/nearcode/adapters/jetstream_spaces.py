@@ -5,10 +5,9 @@ import time
 
 from nats.aio.client import Client
 from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
-from nats.js.kv import KeyValue
 
-from nearcode.adapters.jetstream import nats_errors
-from nearcode.adapters.jetstream_stores import open_bucket
+from nearcode.adapters.jetstream_errors import insist, nats_errors
+from nearcode.adapters.jetstream_stores import bucket
 from nearcode.domain.errors import Conflict
 from nearcode.domain.manifest import Manifests
 from nearcode.domain.spaces import SpaceState, VersionedState
@@ -23,36 +22,26 @@ class KvSpaceStates:
     """Implements `domain.spaces.SpaceStates`: moved by compare-and-set only."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._kv: KeyValue | None = None
-
-    async def _open(self) -> KeyValue:
-        if self._kv is None:
-            self._kv = await open_bucket(self._client, topology.SPACES)
-        return self._kv
+        self._kv = bucket(client, topology.SPACES)
 
     async def get(self, space: str) -> VersionedState | None:
-        kv = await self._open()
-        with nats_errors():
-            try:
-                entry = await kv.get(space)
-            except (KeyNotFoundError, KeyDeletedError):
-                return None
+        try:
+            entry = await insist(lambda: self._kv.get(space))
+        except (KeyNotFoundError, KeyDeletedError):
+            return None
         return VersionedState(SpaceState.load(json.loads(entry.value or b"{}")), entry.revision or 0)
 
     async def create(self, state: SpaceState) -> None:
-        kv = await self._open()
         with nats_errors():
             try:
-                await kv.create(state.space, _encode(state))
+                await self._kv.create(state.space, _encode(state))
             except KeyWrongLastSequenceError as error:
                 raise Conflict(f"the {state.space} space has a model already") from error
 
     async def update(self, state: SpaceState, version: int) -> int:
-        kv = await self._open()
         with nats_errors():
             try:
-                return await kv.update(state.space, _encode(state), last=version)
+                return await self._kv.update(state.space, _encode(state), last=version)
             except KeyWrongLastSequenceError as error:
                 raise Conflict(f"the model of the {state.space} space was changed meanwhile") from error
 

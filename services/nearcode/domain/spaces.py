@@ -1,4 +1,4 @@
-"""Index spaces and the model that answers for each. Another model is filled beside, swapped in at once, and can be rolled back."""
+"""Index spaces and the model that answers for each. Another is filled beside, swapped in at once, and can be rolled back."""
 
 from __future__ import annotations  # numpy, which the index ports name, is not needed here
 

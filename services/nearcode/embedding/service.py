@@ -52,10 +52,6 @@ class Embedding:
         stored = {file.outline.file.path: file.lexical for at, file in files.items() if outcomes[at].state == INDEXED}
         return report(event, outcomes, {} if event.build.fill else stored)  # terms are counted once, in what is served
 
-    def give_up(self, event: ChunksCut, reason: str) -> BatchIndexed:
-        """The report of a batch that could not be indexed, so that its revision ends."""
-        return report(event, [failed(outline, reason) for outline in event.files], {})
-
     async def embed(self, texts: Sequence[str], query: bool) -> NDArray[np.float32]:
         """Shape (texts, dimensions): each text as a question, or as a document of its own without a path.
 
@@ -97,6 +93,11 @@ class Embedding:
             Point(point_id(chunk, self._embedder.profile.name), chunk, vector, lexical, live, generation, trace)
             for chunk, vector, lexical in zip(file.chunks, vectors, file.lexical, strict=True)
         ]
+
+
+def give_up(event: ChunksCut, reason: str) -> BatchIndexed:
+    """The report of a batch that could not be indexed, so that its revision ends."""
+    return report(event, [failed(outline, reason) for outline in event.files], {})
 
 
 def _outcome(outline: FileOutline, file: ReadFile | None, vectors: NDArray[np.float32] | None) -> FileOutcome:

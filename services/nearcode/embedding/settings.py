@@ -1,10 +1,31 @@
 """Settings of embedding."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from nearcode.runtime.settings import ServiceSettings
+from nearcode.runtime.settings import Branch, ServiceSettings
+
+
+class ChatSpaceSettings(Branch):
+    """Settings of the second index space, whose transformer understands questions in words."""
+
+    enabled: Literal["auto", "on", "off"] = "auto"
+    """Whether it is filled and asked. `auto`: when its model is here (`nearcode models pull`) or `url` names a server."""
+    profile: str = "bge-small-en-v1-5"
+    """Model profile that the space begins with. Later ones come with `nearcode models use`, which fills them beside."""
+    url: str = ""
+    """`grpc://HOST:PORT` or `grpcs://HOST:PORT` of a Triton server that has the model. Empty: it runs on this machine's
+    processor, in processes of its own."""
+    model: str = ""
+    """The model's name at `url`. Empty: the profile's name."""
+    folder: Path | None = None
+    """Folder with `model.onnx` and `tokenizer.json`. Empty: where `nearcode models pull` puts them, below the home."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of the model on this machine. 0: the cores, at most four; one less where it fills in behind an engine."""
+    concurrency: int = Field(default=4, ge=1)
+    """Batches worked on at once with a server: their texts go into common requests, as many as the server has room for."""
 
 
 class EmbeddingSettings(ServiceSettings):
@@ -21,3 +42,5 @@ class EmbeddingSettings(ServiceSettings):
     again: 512 MB are half a million chunks. 0: none are kept."""
     concurrency: int = Field(default=2, ge=1)
     """Batches worked on at once: while one is computed the other is read or written. Computing takes one core in any case."""
+    chat: ChatSpaceSettings = ChatSpaceSettings()
+    """The second index space."""

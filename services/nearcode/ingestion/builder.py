@@ -78,7 +78,9 @@ class Builder:
             return Progress()
         return Progress(building.files_done, building.files_total, building.chunks_done)
 
-    async def start(self, event: events_pb2.RevisionWanted | events_pb2.FillWanted, open_source: Callable[[Manifest], Source]) -> None:
+    async def start(
+        self, event: events_pb2.RevisionWanted | events_pb2.FillWanted, open_source: Callable[[Manifest], Source]
+    ) -> None:
         """Plans the wanted revision and publishes its parts. A wish that is not the newest is dropped."""
         found = await self._newest(event.repository, event.generation)
         if not found:

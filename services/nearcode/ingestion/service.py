@@ -29,9 +29,7 @@ tracer = trace.get_tracer("nearcode.ingestion")
 class Ingestion:
     """The use cases of repositories. One instance may be one of several; the manifests decide between them."""
 
-    def __init__(
-        self, stores: BuildStores, sources: Sources, index: ChunkIndex, builder: Builder, filler: Filler
-    ) -> None:
+    def __init__(self, stores: BuildStores, sources: Sources, index: ChunkIndex, builder: Builder, filler: Filler) -> None:
         self._manifests, self._artifacts, self._bus = stores.manifests, stores.artifacts, stores.bus
         self._index, self.builder, self.filler = index, builder, filler
         self._open_source = sources
@@ -53,7 +51,8 @@ class Ingestion:
         return manifest.status()
 
     async def list_repositories(self) -> list[RepositoryStatus]:
-        return [await self._status(manifest) for manifest in await self._manifests.all()]
+        """All, without their coverage: every question asks for this."""
+        return [manifest.status(self.builder.progress(manifest)) for manifest in await self._manifests.all()]
 
     async def get(self, repository: str) -> RepositoryStatus:
         return await self._status((await self._load(repository)).manifest)
@@ -133,7 +132,9 @@ class Ingestion:
     async def _filled(self, repository: str) -> dict[str, str]:
         """The digests of collections that hold all that is served."""
         manifest = (await self._load(repository)).manifest
-        whole = [one for one in await self.filler.coverage(manifest) if one.files_done == one.files_total and one.role == "active"]
+        whole = [
+            one for one in await self.filler.coverage(manifest) if one.files_done == one.files_total and one.role == "active"
+        ]
         return {
             one.space: await digest_of(await self.filler.open_index(collection_key(one.space, one.profile)), repository)
             for one in whole

@@ -234,7 +234,8 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     recheck = Recheck(call.scope, found.revisions, call.folder, edited)
     lanes = found.lanes
     chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
-    lanes = Lanes(*(_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition)), chat)
+    dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
+    lanes = Lanes(dense, lexical, definition, chat)
     fused = fuse(lanes, call.intent.symbolic, attainable(call.intent, found.idf))
     ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
     good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
