@@ -3,19 +3,20 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from prometheus_client import CollectorRegistry, Gauge, Info
+from prometheus_client import CollectorRegistry, Gauge
 
 from nearcode.app import App, token_file
 from nearcode.auth.local import LocalAuthenticator
 from nearcode.auth.token import TokenAuthenticator
+from nearcode.metering import Metering, meter
 from nearcode.runtime.admission import Admission
 from nearcode.runtime.health import Health
 from nearcode.runtime.home import Engine
-from nearcode.runtime.metrics import AdmissionMetrics, RpcMetrics
+from nearcode.runtime.metrics import AdmissionMetrics
+from nearcode.runtime.observations import Observations
 from nearcode.runtime.ops import OpsServer
 from nearcode.runtime.server import RpcServer, rpc_handler
 from nearcode.settings import dump
@@ -55,7 +56,8 @@ class Serving:
     async def _open(self) -> None:
         app, listen = self._app, self._listen()
         credentials, context = self._certificates(listen)  # before anything slow starts
-        Info("nearcode_build", "Version of this process.", registry=self._registry).info({"version": version("nearcode")})
+        metering = meter(self._registry, app.targets, app.settings.ops.repository_labels)
+        app.observers = metering.observers
         await app.warm()
         handlers = [handler for service in SERVICES if service in app.targets for handler in await self._handlers(service)]
         await self._add_checks()
@@ -68,7 +70,7 @@ class Serving:
             authenticator=LocalAuthenticator() if local else self._tokens(),
             health=self._health,
             reflection=app.settings.gateway.reflection,
-            observe=RpcMetrics(self._registry).observe,
+            observe=metering.rpc.observe,
             admission=self._admission(),
             credentials=credentials,
         )
@@ -79,6 +81,7 @@ class Serving:
             ops = OpsServer(
                 app.settings.ops.listen, self._registry, self._health, lambda diff: dump(app.settings, diff), hosts, context
             )
+            ops.refresh = (await self._observations(metering)).refresh
             await self._stack.enter_async_context(ops)
             self.addresses["ops"] = ops.address
         await app.start_workers()
@@ -88,6 +91,27 @@ class Serving:
             self._warming = asyncio.create_task(app.warm_model())
             self._stack.callback(self._warming.cancel)
         self._announce()
+
+    async def _observations(self, metering: Metering) -> Observations:
+        """What is looked up when somebody scrapes."""
+        from nearcode.adapters.jetstream_backlog import Backlog
+
+        observations = Observations(self._registry, self._app.settings.ops.refresh_seconds)
+        backlog = Backlog(await self._app.nats(), (await self._app.bus()).subjects, quarantine="ingestion" in self._app.targets)
+
+        async def queues() -> None:
+            metering.events.show(())  # what cannot be told now is not told
+            metering.events.show(await backlog.queues())
+
+        observations.add("queues", queues)
+        if metering.ingestion:
+            show, ingestion = metering.ingestion.show, await self._app.local_ingestion()
+
+            async def repositories() -> None:
+                show(await ingestion.list_repositories())
+
+            observations.add("repositories", repositories)
+        return observations
 
     async def _watch_folders(self) -> None:
         from nearcode.ingestion.watch import FolderWatcher

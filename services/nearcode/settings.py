@@ -93,8 +93,8 @@ class OpsSettings(Branch):
     """`host:port` of /metrics, /livez and /readyz: over HTTPS beyond loopback and where `tls.cert_file` is given, else HTTP.
     Port 0: any free one. Empty: no such door."""
     repository_labels: int = Field(default=200, ge=0)
-    """Repositories with a label of their own in metrics; the others share the label `other`, which shows the worst of them. Each
-    costs a few series. Prometheus keeps them as long as it keeps anything: 200 is what a person can look through."""
+    """Repositories with a label of their own in metrics; the others share the label `other`, which shows the worst of them.
+    Each costs a few series, which Prometheus keeps as long as anything: 200 is what a person can look through."""
     refresh_seconds: float = Field(default=5.0, ge=0.0)
     """How old the queues and repositories in /metrics may be: they are asked for when somebody scrapes, at most this often."""
 

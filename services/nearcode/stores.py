@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.spaces import COMPLETION
-from nearcode.plaintext import refuse_plaintext
 from nearcode.observers import Observers
+from nearcode.plaintext import refuse_plaintext
 from nearcode.runtime.home import Home
 from nearcode.runtime.tls import Tls, host_of
 from nearcode.settings import Settings
@@ -121,9 +121,7 @@ class Stores:
     async def bus(self) -> "JetStreamBus":
         from nearcode.adapters.jetstream import JetStreamBus
 
-        bus = JetStreamBus(
-            await self.nats(), self.settings.org, bulk=self.settings.events.bulk, observer=self.observers.bus
-        )
+        bus = JetStreamBus(await self.nats(), self.settings.org, bulk=self.settings.events.bulk, observer=self.observers.bus)
         self._stack.push_async_callback(bus.close)
         return bus
 

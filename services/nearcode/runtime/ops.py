@@ -39,6 +39,8 @@ class OpsServer:
         self._registry, self._health, self._config = registry, health, config
         self._hosts = hosts | {"localhost", listen.rpartition(":")[0]}
         self._runner: web.AppRunner | None = None
+        self.refresh: Callable[[], Awaitable[None]] = _nothing
+        """Awaited before metrics are shown."""
 
     async def start(self) -> None:
         """Listens and answers. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest (INVALID_SETTING)."""
@@ -93,6 +95,7 @@ class OpsServer:
         return name in self._hosts or _is_address(name)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        await self.refresh()
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _livez(self, request: web.Request) -> web.Response:
@@ -104,6 +107,10 @@ class OpsServer:
 
     async def _print_config(self, request: web.Request) -> web.Response:
         return web.Response(text=self._config("diff" in request.query))
+
+
+async def _nothing() -> None:
+    """Everything is up to date."""
 
 
 def _is_address(name: str) -> bool:
