@@ -131,7 +131,7 @@ def test_a_refusal_is_quick() -> None:
 
 def test_people_are_served_before_programs() -> None:
     world = World()
-    for at in poisson(180.0, 10.0, seed=3):
+    for at in poisson(150.0, 10.0, seed=3):
         world.call(at, SEARCH, "editor")
     for at in poisson(600.0, 10.0, seed=4):
         world.call(at, SYNC, "script", seconds=30.0)

@@ -46,6 +46,9 @@ LOW_TURN = 10
 """Every tenth turn goes to the least critical who wait: without it an operator learns nothing during a flood."""
 PATIENCE = 0.8
 """Share of what is left that waiting and typical work may take; estimates err, and half of all calls take longer."""
+WAITING_SHARE = 0.15
+"""Share of what is left that waiting alone may take: enough for calls that come in a bunch. A longer queue answers no more
+calls, only later ones (CoDel: Nichols and Jacobson, 2012), and a completion that waited has no time for its context."""
 MOST_WAITING = 256
 """Calls that wait at most. More than can be served within any interactive deadline."""
 _REMEMBERED = 32
@@ -129,7 +132,7 @@ class Admission:
             return None
         wait = 0.0 if self._may_begin(rank) and not self._queue.ahead(ticket.client, rank) else self._wait(ticket)
         need = wait + self.typical(ticket.method)
-        if need > left * PATIENCE:
+        if need > left * PATIENCE or wait > left * WAITING_SHARE:
             return self._refuse(ticket, "deadline", need)
         if not wait:
             self._begin(ticket, now)
