@@ -16,13 +16,25 @@ _OF_PROFILE = (
 
 def profile(name: str) -> ModelProfile:
     """The profile of that name. Raises InvalidRequest(INVALID_SETTING)."""
+    found = entry(name)
+    return ModelProfile(name, **{key: found[key] for key in _OF_PROFILE if key in found})
+
+
+def names() -> tuple[str, ...]:
+    """Every profile's name, in the file's order."""
+    return tuple(_profiles())
+
+
+def entry(name: str) -> dict[str, Any]:
+    """All that profiles.toml says of a model. Raises InvalidRequest(INVALID_SETTING)."""
     found = _profiles().get(name)
     if found is None:
-        known = ", ".join(sorted(_profiles()))
         raise InvalidRequest(
-            f"no embedding model profile {name!r}; known: {known}", Reason.INVALID_SETTING, "embedding.profile"
+            f"no embedding model profile {name!r}; known: {', '.join(sorted(names()))}",
+            Reason.INVALID_SETTING,
+            "embedding.profile",
         )
-    return ModelProfile(name, **{key: found[key] for key in _OF_PROFILE if key in found})
+    return found
 
 
 @cache
