@@ -91,7 +91,11 @@ def process_per_service(home: Path, **settings: str) -> Iterator[Engine]:
         nats = stack.enter_context(nats_server(home / "nats-server"))
         qdrant = stack.enter_context(qdrant_server(home / "qdrant-server"))
         env = environment(home, **settings)
-        env |= {"NEARCODE_EVENTS__URL": nats.url, "NEARCODE_INDEX__URL": qdrant.url}
+        env |= {
+            "NEARCODE_EVENTS__URL": nats.url,
+            "NEARCODE_EVENTS__MONITOR_URL": nats.monitor_url,
+            "NEARCODE_INDEX__URL": qdrant.url,
+        }
         env["NEARCODE_INDEX__GRPC_PORT"] = str(qdrant.ports["grpc"])
         for service in SERVICES:
             address = f"127.0.0.1:{free_port()}"

@@ -55,6 +55,11 @@ class Server:
         )
 
     @property
+    def monitor_url(self) -> str:
+        """Where a NATS server tells about itself."""
+        return f"http://127.0.0.1:{self.ports['http']}"
+
+    @property
     def pid(self) -> int:
         """The server's own process id."""
         assert self.process

@@ -29,7 +29,7 @@ class NatsCluster:
     @property
     def monitor_url(self) -> str:
         """The monitoring doors of every server, as `events.monitor_url` names them."""
-        return ",".join(f"http://127.0.0.1:{server.ports['http']}" for server in self.servers.values())
+        return ",".join(server.monitor_url for server in self.servers.values())
 
     async def leader(self, client: Client, stream: str, seconds: float = 30.0) -> str:
         """The name of the server that leads a stream now; waits while there is none."""

@@ -8,6 +8,7 @@ import pytest
 from nats.aio.client import Client
 from nearcode.adapters.jetstream import JetStreamBus, connect
 from nearcode.adapters.jetstream_dead import DeadLetters
+from nearcode.adapters.jetstream_layout import prepare
 from nearcode.adapters.jetstream_stores import KvBuilds, KvManifests, ObjectArtifacts
 from nearcode.adapters.nats_child import NatsChild
 from nearcode.api.events.v1 import events_pb2 as pb
@@ -29,6 +30,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[NatsChild]:
 @pytest.fixture
 async def client(broker: NatsChild) -> AsyncIterator[Client]:
     client = await connect(broker.url, "test")
+    await prepare(client)
     yield client
     await client.close()
 
@@ -36,7 +38,6 @@ async def client(broker: NatsChild) -> AsyncIterator[Client]:
 @pytest.fixture
 async def bus(client: Client) -> AsyncIterator[JetStreamBus]:
     bus = JetStreamBus(client, "acme")
-    await bus.open()
     yield bus
     await bus.close()
 

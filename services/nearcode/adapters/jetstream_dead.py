@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from nearcode.adapters import jetstream
+from nearcode.adapters.jetstream_errors import TIMEOUT, insist, nats_errors
+from nearcode.adapters.jetstream_reactor import DELIVERIES, ERROR, EVENT, REASON, SUBJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,11 @@ class DeadLetters:
     """The quarantine stream."""
 
     def __init__(self, client: Client) -> None:
-        self._stream = client.jetstream(timeout=jetstream.TIMEOUT)
+        self._stream = client.jetstream(timeout=TIMEOUT)
 
     async def list(self) -> list[DeadLetter]:
         """Oldest first."""
-        with jetstream.nats_errors():
-            state = (await self._stream.stream_info("quarantine")).state
+        state = (await insist(lambda: self._stream.stream_info("quarantine"))).state
         return [
             letter for sequence in range(max(1, state.first_seq), state.last_seq + 1) if (letter := await self._get(sequence))
         ]
@@ -42,29 +42,28 @@ class DeadLetters:
         """Sends the letters (None: all) to their subjects again and forgets them. Returns how many."""
         letters = [letter for letter in await self.list() if ids is None or letter.id in ids]
         for letter in letters:
-            with jetstream.nats_errors():
+            with nats_errors():
                 raw = await self._stream.get_msg("quarantine", int(letter.id))
                 # A new id: within the duplicate window the old one would be taken for the message that died.
-                headers = {"Nats-Msg-Id": f"replay-{letter.id}-{time.time_ns()}", jetstream.EVENT: letter.event}
+                headers = {"Nats-Msg-Id": f"replay-{letter.id}-{time.time_ns()}", EVENT: letter.event}
                 await self._stream.publish(letter.subject, raw.data or b"", headers=headers)
                 await self._stream.delete_msg("quarantine", int(letter.id))
         return len(letters)
 
     async def _get(self, sequence: int) -> DeadLetter | None:
         try:
-            with jetstream.nats_errors():
-                raw = await self._stream.get_msg("quarantine", sequence)
+            raw = await insist(lambda: self._stream.get_msg("quarantine", sequence))
         except NotFoundError:
             return None
         headers = raw.headers or {}
-        subject_ = headers.get(jetstream.SUBJECT, raw.subject or "")
+        subject_ = headers.get(SUBJECT, raw.subject or "")
         return DeadLetter(
             id=str(sequence),
             subject=subject_,
-            event=headers.get(jetstream.EVENT, ""),
+            event=headers.get(EVENT, ""),
             repository=next((token for token in subject_.split(".") if token.startswith("r") and len(token) == 21), ""),
-            reason=headers.get(jetstream.REASON, ""),
-            error=headers.get(jetstream.ERROR, ""),
+            reason=headers.get(REASON, ""),
+            error=headers.get(ERROR, ""),
             when=raw.time.timestamp() if raw.time else 0.0,
-            deliveries=int(headers.get(jetstream.DELIVERIES, "0")),
+            deliveries=int(headers.get(DELIVERIES, "0")),
         )

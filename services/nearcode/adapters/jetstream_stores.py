@@ -1,96 +1,84 @@
 """JetStream key-value and object stores: manifests, builds and revision artifacts."""
 
 import asyncio
+import base64
+import hashlib
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from nats.aio.client import Client
-from nats.js.api import KeyValueConfig, ObjectStoreConfig, StorageType
-from nats.js.errors import (
-    BucketNotFoundError,
-    KeyDeletedError,
-    KeyNotFoundError,
-    KeyWrongLastSequenceError,
-    ObjectNotFoundError,
-)
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.errors import NotFoundError as NatsNotFoundError
 from nats.js.kv import KeyValue
 from nats.js.object_store import ObjectStore
 
-from nearcode.adapters.jetstream import TIMEOUT, nats_errors
-from nearcode.domain.errors import Conflict, NotFound
+from nearcode.adapters.jetstream_errors import TIMEOUT, insist, nats_errors
+from nearcode.domain.errors import Conflict, NotFound, Reason, Unavailable
 from nearcode.domain.manifest import Manifest, Versioned, manifest_key
 from nearcode.events import topology
 
-
-async def open_bucket(client: Client, name: str) -> KeyValue:
-    """A key-value bucket of the topology, made if it is missing."""
-    stream = client.jetstream(timeout=TIMEOUT)
-    with nats_errors():
-        try:
-            return await stream.key_value(name)
-        except BucketNotFoundError:
-            return await stream.create_key_value(KeyValueConfig(bucket=name, storage=StorageType.FILE))
+_OBJECTS = f"OBJ_{topology.OBJECTS}"
+_AT_ONCE = 256
+"""Manifests asked for at once."""
 
 
-async def _keys(client: Client, bucket: str, prefix: str) -> list[str]:
+def bucket(client: Client, name: str) -> KeyValue:
+    """A key-value bucket of the topology. Read from the stream's leader: a follower may not have yet what was just written."""
+    return KeyValue(name, f"KV_{name}", f"$KV.{name}.", client.jetstream(timeout=TIMEOUT), direct=False)
+
+
+async def _keys(client: Client, name: str, prefix: str) -> list[str]:
     """The keys of a bucket that begin with `prefix`, without it; those of deleted entries among them."""
-    subjects = f"$KV.{bucket}.{prefix}"
-    with nats_errors():
-        info = await client.jetstream(timeout=TIMEOUT).stream_info(f"KV_{bucket}", subjects_filter=subjects + ">")
-    return [name.removeprefix(subjects) for name in info.state.subjects or {}]
+    subjects, stream = f"$KV.{name}.{prefix}", client.jetstream(timeout=TIMEOUT)
+    info = await insist(lambda: stream.stream_info(f"KV_{name}", subjects_filter=subjects + ">"))
+    return [found.removeprefix(subjects) for found in info.state.subjects or {}]
 
 
 class KvManifests:
     """Manifests in a key-value bucket, moved by compare-and-set only."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._kv: KeyValue | None = None
-
-    async def _open(self) -> KeyValue:
-        if self._kv is None:
-            self._kv = await open_bucket(self._client, topology.MANIFESTS)
-        return self._kv
+        self._client, self._kv = client, bucket(client, topology.MANIFESTS)
 
     async def get(self, repository: str, fills: str = "") -> Versioned | None:
         return await self._get(manifest_key(repository, fills))
 
     async def _get(self, key: str) -> Versioned | None:
-        kv = await self._open()
-        with nats_errors():
-            try:
-                entry = await kv.get(key)
-            except (KeyNotFoundError, KeyDeletedError):
-                return None
+        try:
+            entry = await insist(lambda: self._kv.get(key))
+        except (KeyNotFoundError, KeyDeletedError):
+            return None
         return Versioned(_decode(entry.value or b""), entry.revision or 0)
 
     async def create(self, manifest: Manifest) -> None:
-        kv = await self._open()
         with nats_errors():
             try:
-                await kv.create(manifest.key, _encode(manifest))
+                await self._kv.create(manifest.key, _encode(manifest))
             except KeyWrongLastSequenceError as error:
                 raise Conflict(f"{manifest.name} is connected already") from error
 
     async def update(self, manifest: Manifest, version: int) -> int:
-        kv = await self._open()
+        """Raises Unavailable when nobody knows whether it was stored: read the manifest again, then decide."""
         with nats_errors():
             try:
-                return await kv.update(manifest.key, _encode(manifest), last=version)
+                return await self._kv.update(manifest.key, _encode(manifest), last=version)
             except KeyWrongLastSequenceError as error:
                 raise Conflict(f"{manifest.name} changed meanwhile") from error
 
     async def delete(self, repository: str, fills: str = "") -> None:
-        kv = await self._open()
-        with nats_errors():
-            await kv.purge(manifest_key(repository, fills))
+        await insist(lambda: self._kv.purge(manifest_key(repository, fills)))
 
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
-        await self._open()
-        found = await asyncio.gather(*(self._get(key) for key in await _keys(self._client, topology.MANIFESTS, "") if "." not in key))
+        keys = [key for key in await _keys(self._client, topology.MANIFESTS, "") if "." not in key]
+        found: list[Versioned | None] = []
+        for first in range(0, len(keys), _AT_ONCE):
+            found += await asyncio.gather(*map(self._get, keys[first : first + _AT_ONCE]))
         return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
 
 
@@ -98,79 +86,84 @@ class KvBuilds:
     """What became of each batch of a build: keys `repository.generation.part.batch.batches`."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._kv: KeyValue | None = None
-
-    async def _open(self) -> KeyValue:
-        if self._kv is None:
-            self._kv = await open_bucket(self._client, topology.BUILDS)
-        return self._kv
+        self._client, self._kv = client, bucket(client, topology.BUILDS)
 
     async def put(self, build: str, batch: str, outcome: bytes) -> None:
         """Stores the outcome of a batch; the same batch twice is stored once."""
-        kv = await self._open()
-        with nats_errors():
-            await kv.put(f"{build}.{batch}", outcome)
+        await insist(lambda: self._kv.put(f"{build}.{batch}", outcome))
 
     async def batches(self, build: str) -> set[str]:
         """Names of the batches that are in."""
-        await self._open()
         return set(await _keys(self._client, topology.BUILDS, f"{build}."))
 
     async def outcomes(self, build: str, batches: Sequence[str]) -> list[bytes]:
         """The outcomes of batches, in their order."""
-        kv = await self._open()
-        with nats_errors():
-            entries = await asyncio.gather(*(kv.get(f"{build}.{name}") for name in batches))
-        return [entry.value or b"" for entry in entries]
+        return [await self._outcome(f"{build}.{name}") for name in batches]
+
+    async def _outcome(self, key: str) -> bytes:
+        return (await insist(lambda: self._kv.get(key))).value or b""
 
     async def forget(self, build: str) -> None:
-        await self._open()
-        with nats_errors():
-            await self._client.jetstream(timeout=TIMEOUT).purge_stream("KV_builds", subject=f"$KV.builds.{build}.>")
+        stream = self._client.jetstream(timeout=TIMEOUT)
+        await insist(lambda: stream.purge_stream("KV_builds", subject=f"$KV.builds.{build}.>"))
 
 
 class ObjectArtifacts:
     """Revision artifacts in an object store."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._store: ObjectStore | None = None
-
-    async def _open(self) -> ObjectStore:
-        if self._store is None:
-            stream = self._client.jetstream(timeout=TIMEOUT)
-            with nats_errors():
-                try:
-                    self._store = await stream.object_store(topology.OBJECTS)
-                except (BucketNotFoundError, NatsNotFoundError):
-                    self._store = await stream.create_object_store(
-                        topology.OBJECTS, ObjectStoreConfig(bucket=topology.OBJECTS, storage=StorageType.FILE)
-                    )
-        return self._store
+        self._stream = _Patient(client, timeout=TIMEOUT)
+        self._store = ObjectStore(topology.OBJECTS, _OBJECTS, self._stream)
 
     async def put(self, name: str, data: bytes) -> None:
-        store = await self._open()
+        """Stores an artifact. One that was there before is replaced when the new one is whole."""
         with nats_errors():
-            await store.put(name, data)
+            await self._store.put(name, data)
 
     async def get(self, name: str) -> bytes:
-        """Raises NotFound."""
-        store = await self._open()
-        with nats_errors():
-            try:
-                return (await store.get(name)).data or b""
-            except (ObjectNotFoundError, NatsNotFoundError) as error:
-                raise NotFound(f"no artifact {name}") from error
+        """Raises NotFound. Asks for each piece: the client's own way waits for ever where a server dies meanwhile."""
+        try:
+            info = await insist(lambda: self._store.get_info(name))
+            pieces, place = [], 1
+            for _ in range(info.chunks or 0):
+                piece, place = await self._piece(f"$O.{topology.OBJECTS}.C.{info.nuid}", place)
+                pieces.append(piece)
+        except NatsNotFoundError as error:
+            raise NotFound(f"no artifact {name}") from error
+        data = b"".join(pieces)
+        if info.digest != f"SHA-256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode()}":
+            raise Unavailable(f"artifact {name} is damaged: index the repository again", Reason.EVENTS_UNAVAILABLE)
+        return data
 
     async def delete(self, name: str) -> None:
         """Deletes an artifact, if it is there."""
-        store = await self._open()
         with nats_errors():
             try:
-                await store.delete(name)
-            except (ObjectNotFoundError, NatsNotFoundError):
+                await self._store.delete(name)
+            except NatsNotFoundError:
                 return
+
+    async def _piece(self, subject: str, place: int) -> tuple[bytes, int]:
+        """The first piece from a sequence on, and the sequence after it."""
+        found = await insist(lambda: self._stream.get_msg(_OBJECTS, seq=place, subject=subject, next=True))
+        return found.data or b"", (found.seq or 0) + 1
+
+
+class _Patient(JetStreamContext):
+    """Publishes again while a stream has no leader: what an object store publishes is the same twice as once."""
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float | None = None,
+        stream: str | None = None,
+        headers: dict[str, Any] | None = None,
+        msg_ttl: float | None = None,
+    ) -> PubAck:
+        named = {**(headers or {}), "Nats-Msg-Id": secrets.token_hex(12)}
+        send = super().publish
+        return await insist(lambda: send(subject, payload, timeout, stream, named, msg_ttl))
 
 
 def _encode(manifest: Manifest) -> bytes:
