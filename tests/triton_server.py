@@ -7,12 +7,15 @@ The backend's stub is a program linked against the distribution's libpython, so 
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.servers import ComponentMissing, Server, free_port
 
@@ -43,6 +46,19 @@ class Installation:
     binaries: Path
 
 
+class TritonServer(Server):
+    """Ends its models' processes with it: a killed server may leave them waiting for it, with their shared memory."""
+
+    def _end(self, how: signal.Signals) -> None:
+        stubs = psutil.Process(self.pid).children(recursive=True) if self.process else []
+        commands = [stub.cmdline() for stub in stubs]
+        super()._end(how)
+        for stub in psutil.wait_procs(stubs, timeout=2.0)[1]:
+            stub.kill()
+        for region in {word for command in commands for word in command if word.startswith("triton_python_backend_shm_region")}:
+            Path("/dev/shm", region).unlink(missing_ok=True)
+
+
 @contextmanager
 def triton_server(
     folder: Path, repository: Path, *, environment: Mapping[str, str] | None = None, explicit: bool = False
@@ -68,7 +84,7 @@ def triton_server(
         **(environment or {}),
     }
     ready = f"http://127.0.0.1:{ports['http']}/v2/health/ready"
-    server = Server(command, ports, ready, folder / "triton.log", variables)
+    server = TritonServer(command, ports, ready, folder / "triton.log", variables)
     try:
         server.start()
         yield server

@@ -2,19 +2,20 @@
 
 import json
 import time
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         self._dimensions = json.loads(args["model_config"])["output"][0]["dims"][-1]
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request):
+    def _answer(self, request: Any) -> Any:
         texts = [text.decode() for text in pb_utils.get_input_tensor_by_name(request, "TEXT").as_numpy().ravel()]
         words = " ".join(texts).split()
         if "hang" in words:
@@ -27,7 +28,7 @@ class TritonPythonModel:
         vectors[["nan" in text.split() for text in texts]] = np.nan
         return pb_utils.InferenceResponse([pb_utils.Tensor("VECTOR", vectors)])
 
-    def _hang(self, request):
+    def _hang(self, request: Any) -> None:
         ends = time.monotonic() + 30
         while time.monotonic() < ends:
             if request.is_cancelled():

@@ -5,17 +5,18 @@ The words `fail`, `empty` and `slowly` in the prompt make it fail after a word, 
 
 import json
 import time
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> None:
         for request in requests:
             self._write(request, request.get_response_sender())
 
-    def _write(self, request, sender):
+    def _write(self, request: Any, sender: Any) -> None:
         prompt = _value(request, "text_input").decode()
         sampling = json.loads(_value(request, "sampling_parameters") or b"{}")
         said = [] if "empty" in prompt.split() else [word + " " for word in prompt.split()] + ["\n", "end", "\n"]
@@ -34,12 +35,12 @@ class TritonPythonModel:
         sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
-def _value(request, name):
+def _value(request: Any, name: str) -> Any:
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     return tensor.as_numpy().ravel()[0] if tensor is not None else None
 
 
-def _response(word, reason, asked):
+def _response(word: str, reason: str, asked: int) -> Any:
     values = {
         "text_output": np.array([word.encode()], object),
         "finish_reason": np.array([reason.encode()], object),

@@ -79,6 +79,11 @@ class TritonEmbedder:
         self._batches = Batches(self._send, self._limit)
         self._questions = asyncio.Semaphore(_QUESTIONS_IN_FLIGHT)
 
+    @property
+    def in_flight(self) -> int:
+        """Batches of files under way."""
+        return self._batches.in_flight
+
     async def open(self) -> None:
         """Makes sure that the model is there, fits the profile and is warm. The first embedding does it otherwise, and again
         after the model was gone. Raises Unavailable, and InvalidRequest(INVALID_SETTING) if the model does not fit."""
