@@ -32,6 +32,8 @@ class Authority:
         self.ca = folder / "ca.pem"
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         builder = _builder(self._name, self._name, self._key, 3650).add_extension(constraints, critical=True)
+        subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(subject, critical=False)
         self.ca.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
 
     def issue(
@@ -43,6 +45,8 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, stem)])
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names or LOCAL])
         builder = _builder(subject, self._name, key, days, age_days).add_extension(alternatives, critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         if server_only:
             usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
             builder = builder.add_extension(usage, critical=False)

@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import grpc
 from nearcode.api.generation.v1 import generation_pb2
 from nearcode.api.retrieval.v1 import retrieval_pb2
 from nearcode.domain.errors import NearcodeError, Unauthenticated
 from nearcode.runtime.channel import Channel, Client, connect
 from nearcode.runtime.health import Health
 from nearcode.runtime.server import Call, RpcServer, rpc_handler
+from nearcode.runtime.tls import Tls
 from nearcode.telemetry.propagation import current_traceparent
 
 RETRIEVAL = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"]
@@ -110,15 +112,28 @@ class World:
 
 
 @asynccontextmanager
-async def world(listen: str = "127.0.0.1:0", token: str | None = "ada", **limits: float) -> AsyncIterator[World]:
-    """A server on `listen` and a channel to it."""
+async def world(
+    listen: str = "127.0.0.1:0",
+    token: str | None = "ada",
+    credentials: grpc.ServerCredentials | None = None,
+    tls: Tls | None = None,
+    **limits: float,
+) -> AsyncIterator[World]:
+    """A server on `listen` and a channel to it. `credentials`: what the server shows; `tls`: what its caller trusts."""
     finder, writer, health = Finder(), Writer(), Health(interval=0.01)
     observed: list[tuple[str, str, float]] = []
     handlers = [rpc_handler(RETRIEVAL, finder, **limits), rpc_handler(GENERATION, writer, **limits)]  # type: ignore[arg-type]
-    server = RpcServer(listen, handlers, authenticator=Ada(), health=health, observe=lambda *call: observed.append(call))
+    server = RpcServer(
+        listen,
+        handlers,
+        authenticator=Ada(),
+        health=health,
+        observe=lambda *call: observed.append(call),
+        credentials=credentials,
+    )
     await health.start()
     async with server:
-        channel = connect(server.address, token)
+        channel = connect(server.address, token, tls)
         try:
             yield World(finder, writer, health, server, channel, observed)
         finally:

@@ -62,14 +62,32 @@ def _look(expected: Expectation) -> str:
         return f"{place} speaks TLS and is called without: give this process its [tls] settings, or set tls.loopback"
     try:
         with _connection(expected, verify=True) as connection:
-            connection.recv(1)  # TLS 1.3 tells only now what it thinks of our certificate
+            answered = _answers(connection)
     except ssl.SSLCertVerificationError as error:
         return _verdict(expected, error, shown)
     except ssl.SSLError as error:
         return _alert(place, error)
     except OSError:
         return ""
-    return ""
+    if answered:
+        return ""
+    if not expected.files.cert:
+        return f"{place} asks its callers for a certificate, and {_ALERTS['certificate_required']}"
+    return (
+        f"{place} does not take the certificate {expected.files.cert} that this process shows: it must be valid, for client "
+        "authentication, and of an authority in tls.ca_file there"
+    )
+
+
+def _answers(connection: ssl.SSLSocket) -> bool:
+    """Whether the server goes on after the handshake; only then, with TLS 1.3, it has looked at our certificate. gRPC says
+    hello first, and hangs up without a word on those whom it does not know."""
+    try:
+        return bool(connection.recv(1))
+    except (ssl.SSLEOFError, ConnectionError):
+        return False
+    except TimeoutError:
+        return True
 
 
 def _connects(place: str) -> bool:
