@@ -27,7 +27,7 @@ from nearcode.api.options.v1 import options_pb2 as nearcode_dot_api_dot_options_
 from nearcode.api.repositories.v1 import repositories_pb2 as nearcode_dot_api_dot_repositories_dot_v1_dot_repositories__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#nearcode/api/events/v1/events.proto\x12\x16nearcode.api.events.v1\x1a\'nearcode/api/chunking/v1/chunking.proto\x1a%nearcode/api/options/v1/options.proto\x1a/nearcode/api/repositories/v1/repositories.proto\"^\n\x13RepositoryConnected\x12\x12\n\nrepository\x18\x01 \x01(\t:3\xaa\xd4\x18/\n-facts.{org}.repository_connected.{repository}\"d\n\x16RepositoryDisconnected\x12\x12\n\nrepository\x18\x01 \x01(\t:6\xaa\xd4\x18\x32\n0facts.{org}.repository_disconnected.{repository}\"j\n\x0eRevisionWanted\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t: \xaa\xd4\x18\x1c\n\x1a\x64\x65sired.{org}.{repository}\"{\n\x05\x42uild\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0c\n\x04\x62ulk\x18\x04 \x01(\x08\x12\n\n\x02id\x18\x05 \x01(\t\x12\x12\n\ncollection\x18\x06 \x01(\t\x12\x0c\n\x04\x66ill\x18\x07 \x01(\x08\"w\n\nFillWanted\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03:-\xaa\xd4\x18)\n\'desired.{org}.{repository}.{collection}\"\x99\x02\n\x0eRevisionSynced\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x38\n\x05\x66iles\x18\x04 \x03(\x0b\x32).nearcode.api.repositories.v1.FileVersion:}\xaa\xd4\x18y\n$work.small.synced.{org}.{repository}\x12\x1e\x62ulk.{org}.{repository}.synced\x1a\x31\x66ill.synced.{org}.{build.collection}.{repository}\"\xa7\x02\n\tChunksCut\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x34\n\x05\x66iles\x18\x06 \x03(\x0b\x32%.nearcode.api.chunking.v1.FileOutline:t\xaa\xd4\x18p\n!work.small.cut.{org}.{repository}\x12\x1b\x62ulk.{org}.{repository}.cut\x1a.fill.cut.{org}.{build.collection}.{repository}\"\xad\x01\n\x0b\x46ileOutcome\x12\x37\n\x04\x66ile\x18\x01 \x01(\x0b\x32).nearcode.api.repositories.v1.FileVersion\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.nearcode.api.repositories.v1.FileState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\x05\x12\r\n\x05terms\x18\x05 \x01(\x0c\"\xb5\x02\n\x0c\x42\x61tchIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x32\n\x05\x66iles\x18\x06 \x03(\x0b\x32#.nearcode.api.events.v1.FileOutcome:\x80\x01\xaa\xd4\x18|\n%work.small.indexed.{org}.{repository}\x12\x1f\x62ulk.{org}.{repository}.indexed\x1a\x32\x66ill.indexed.{org}.{build.collection}.{repository}\"\x9c\x01\n\x0fRevisionIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t:/\xaa\xd4\x18+\n)facts.{org}.revision_indexed.{repository}\"\x80\x01\n\x10\x43ollectionFilled\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03:0\xaa\xd4\x18,\n*facts.{org}.collection_filled.{repository}\"F\n\x0cSpaceChanged\x12\r\n\x05space\x18\x01 \x01(\t:\'\xaa\xd4\x18#\n!facts.{org}.space_changed.{space}\"U\n\rAccessChanged\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03:\'\xaa\xd4\x18#\n!facts.{org}.access_changed.{user}\"\xa5\x01\n\x10\x43ontextRetrieved\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x10\n\x08snippets\x18\x04 \x01(\x05\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x06 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.context_retrieved.{user}\"\xc2\x01\n\x10\x43ompletionServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x12\n\ncharacters\x18\x07 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x08 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.completion_served.{user}\"\xa6\x01\n\x0c\x41nswerServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x07 \x01(\x01:&\xaa\xd4\x18\"\n facts.{org}.answer_served.{user}\"g\n\x0fOutcomeReported\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t:)\xaa\xd4\x18%\n#facts.{org}.outcome_reported.{user}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#nearcode/api/events/v1/events.proto\x12\x16nearcode.api.events.v1\x1a\'nearcode/api/chunking/v1/chunking.proto\x1a%nearcode/api/options/v1/options.proto\x1a/nearcode/api/repositories/v1/repositories.proto\"^\n\x13RepositoryConnected\x12\x12\n\nrepository\x18\x01 \x01(\t:3\xaa\xd4\x18/\n-facts.{org}.repository_connected.{repository}\"d\n\x16RepositoryDisconnected\x12\x12\n\nrepository\x18\x01 \x01(\t:6\xaa\xd4\x18\x32\n0facts.{org}.repository_disconnected.{repository}\"j\n\x0eRevisionWanted\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t: \xaa\xd4\x18\x1c\n\x1a\x64\x65sired.{org}.{repository}\"{\n\x05\x42uild\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0c\n\x04\x62ulk\x18\x04 \x01(\x08\x12\n\n\x02id\x18\x05 \x01(\t\x12\x12\n\ncollection\x18\x06 \x01(\t\x12\x0c\n\x04\x66ill\x18\x07 \x01(\x08\"|\n\nFillWanted\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03:2\xaa\xd4\x18.\n,desired.{org}.fill.{repository}.{collection}\"\x99\x02\n\x0eRevisionSynced\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x38\n\x05\x66iles\x18\x04 \x03(\x0b\x32).nearcode.api.repositories.v1.FileVersion:}\xaa\xd4\x18y\n$work.small.synced.{org}.{repository}\x12\x1e\x62ulk.{org}.{repository}.synced\x1a\x31\x66ill.synced.{org}.{build.collection}.{repository}\"\xa7\x02\n\tChunksCut\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x34\n\x05\x66iles\x18\x06 \x03(\x0b\x32%.nearcode.api.chunking.v1.FileOutline:t\xaa\xd4\x18p\n!work.small.cut.{org}.{repository}\x12\x1b\x62ulk.{org}.{repository}.cut\x1a.fill.cut.{org}.{build.collection}.{repository}\"\xad\x01\n\x0b\x46ileOutcome\x12\x37\n\x04\x66ile\x18\x01 \x01(\x0b\x32).nearcode.api.repositories.v1.FileVersion\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.nearcode.api.repositories.v1.FileState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\x05\x12\r\n\x05terms\x18\x05 \x01(\x0c\"\xb5\x02\n\x0c\x42\x61tchIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12,\n\x05\x62uild\x18\x02 \x01(\x0b\x32\x1d.nearcode.api.events.v1.Build\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x05\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\x05\x12\x32\n\x05\x66iles\x18\x06 \x03(\x0b\x32#.nearcode.api.events.v1.FileOutcome:\x80\x01\xaa\xd4\x18|\n%work.small.indexed.{org}.{repository}\x12\x1f\x62ulk.{org}.{repository}.indexed\x1a\x32\x66ill.indexed.{org}.{build.collection}.{repository}\"\x9c\x01\n\x0fRevisionIndexed\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0e\n\x06\x62ranch\x18\x03 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t:/\xaa\xd4\x18+\n)facts.{org}.revision_indexed.{repository}\"\x80\x01\n\x10\x43ollectionFilled\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ncollection\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03:0\xaa\xd4\x18,\n*facts.{org}.collection_filled.{repository}\"F\n\x0cSpaceChanged\x12\r\n\x05space\x18\x01 \x01(\t:\'\xaa\xd4\x18#\n!facts.{org}.space_changed.{space}\"U\n\rAccessChanged\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03:\'\xaa\xd4\x18#\n!facts.{org}.access_changed.{user}\"\xa5\x01\n\x10\x43ontextRetrieved\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x10\n\x08snippets\x18\x04 \x01(\x05\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x06 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.context_retrieved.{user}\"\xc2\x01\n\x10\x43ompletionServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x12\n\ncharacters\x18\x07 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x08 \x01(\x01:*\xaa\xd4\x18&\n$facts.{org}.completion_served.{user}\"\xa6\x01\n\x0c\x41nswerServed\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07sources\x18\x06 \x01(\x05\x12\x14\n\x0cmilliseconds\x18\x07 \x01(\x01:&\xaa\xd4\x18\"\n facts.{org}.answer_served.{user}\"g\n\x0fOutcomeReported\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t:)\xaa\xd4\x18%\n#facts.{org}.outcome_reported.{user}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVISIONWANTED']._loaded_options = None
   _globals['_REVISIONWANTED']._serialized_options = b'\252\324\030\034\n\032desired.{org}.{repository}'
   _globals['_FILLWANTED']._loaded_options = None
-  _globals['_FILLWANTED']._serialized_options = b'\252\324\030)\n\'desired.{org}.{repository}.{collection}'
+  _globals['_FILLWANTED']._serialized_options = b'\252\324\030.\n,desired.{org}.fill.{repository}.{collection}'
   _globals['_REVISIONSYNCED']._loaded_options = None
   _globals['_REVISIONSYNCED']._serialized_options = b'\252\324\030y\n$work.small.synced.{org}.{repository}\022\036bulk.{org}.{repository}.synced\0321fill.synced.{org}.{build.collection}.{repository}'
   _globals['_CHUNKSCUT']._loaded_options = None
@@ -73,29 +73,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILD']._serialized_start=498
   _globals['_BUILD']._serialized_end=621
   _globals['_FILLWANTED']._serialized_start=623
-  _globals['_FILLWANTED']._serialized_end=742
-  _globals['_REVISIONSYNCED']._serialized_start=745
-  _globals['_REVISIONSYNCED']._serialized_end=1026
-  _globals['_CHUNKSCUT']._serialized_start=1029
-  _globals['_CHUNKSCUT']._serialized_end=1324
-  _globals['_FILEOUTCOME']._serialized_start=1327
-  _globals['_FILEOUTCOME']._serialized_end=1500
-  _globals['_BATCHINDEXED']._serialized_start=1503
-  _globals['_BATCHINDEXED']._serialized_end=1812
-  _globals['_REVISIONINDEXED']._serialized_start=1815
-  _globals['_REVISIONINDEXED']._serialized_end=1971
-  _globals['_COLLECTIONFILLED']._serialized_start=1974
-  _globals['_COLLECTIONFILLED']._serialized_end=2102
-  _globals['_SPACECHANGED']._serialized_start=2104
-  _globals['_SPACECHANGED']._serialized_end=2174
-  _globals['_ACCESSCHANGED']._serialized_start=2176
-  _globals['_ACCESSCHANGED']._serialized_end=2261
-  _globals['_CONTEXTRETRIEVED']._serialized_start=2264
-  _globals['_CONTEXTRETRIEVED']._serialized_end=2429
-  _globals['_COMPLETIONSERVED']._serialized_start=2432
-  _globals['_COMPLETIONSERVED']._serialized_end=2626
-  _globals['_ANSWERSERVED']._serialized_start=2629
-  _globals['_ANSWERSERVED']._serialized_end=2795
-  _globals['_OUTCOMEREPORTED']._serialized_start=2797
-  _globals['_OUTCOMEREPORTED']._serialized_end=2900
+  _globals['_FILLWANTED']._serialized_end=747
+  _globals['_REVISIONSYNCED']._serialized_start=750
+  _globals['_REVISIONSYNCED']._serialized_end=1031
+  _globals['_CHUNKSCUT']._serialized_start=1034
+  _globals['_CHUNKSCUT']._serialized_end=1329
+  _globals['_FILEOUTCOME']._serialized_start=1332
+  _globals['_FILEOUTCOME']._serialized_end=1505
+  _globals['_BATCHINDEXED']._serialized_start=1508
+  _globals['_BATCHINDEXED']._serialized_end=1817
+  _globals['_REVISIONINDEXED']._serialized_start=1820
+  _globals['_REVISIONINDEXED']._serialized_end=1976
+  _globals['_COLLECTIONFILLED']._serialized_start=1979
+  _globals['_COLLECTIONFILLED']._serialized_end=2107
+  _globals['_SPACECHANGED']._serialized_start=2109
+  _globals['_SPACECHANGED']._serialized_end=2179
+  _globals['_ACCESSCHANGED']._serialized_start=2181
+  _globals['_ACCESSCHANGED']._serialized_end=2266
+  _globals['_CONTEXTRETRIEVED']._serialized_start=2269
+  _globals['_CONTEXTRETRIEVED']._serialized_end=2434
+  _globals['_COMPLETIONSERVED']._serialized_start=2437
+  _globals['_COMPLETIONSERVED']._serialized_end=2631
+  _globals['_ANSWERSERVED']._serialized_start=2634
+  _globals['_ANSWERSERVED']._serialized_end=2800
+  _globals['_OUTCOMEREPORTED']._serialized_start=2802
+  _globals['_OUTCOMEREPORTED']._serialized_end=2905
 # @@protoc_insertion_point(module_scope)
