@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from nearcode.adapters.onnx_embedder import OnnxEmbedder
 from nearcode.adapters.static_embedder import StaticEmbedder
+from nearcode.adapters.triton_embedder import TritonEmbedder
 from nearcode.adapters.vector_cache import VectorCache
 from nearcode.domain.index import Embedder, FileTexts
 from nearcode.domain.terms import count_identifiers, term_id
@@ -16,6 +17,8 @@ from nearcode.embedding.cached import CachedEmbedder
 from nearcode.embedding.profiles import profile
 
 from tests import models
+from tests.triton_models import bge_small_environment, own_model
+from tests.triton_server import triton_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -51,11 +54,21 @@ async def onnx(name: str, weights: Path, log: Path, idle: bool = False) -> Async
     await embedder.close()
 
 
+@asynccontextmanager
+async def triton(name: str, folder: Path) -> AsyncIterator[Embedder]:
+    repository, environment = own_model(folder / "models", name), bge_small_environment()
+    with triton_server(folder, repository, environment=environment) as server:
+        embedder = TritonEmbedder(profile(name), f"grpc://127.0.0.1:{server.ports['grpc']}", name)
+        yield embedder
+        await embedder.close()
+
+
 Build = Callable[[Path], AbstractAsyncContextManager[Embedder]]
 STATIC: Mapping[str, Build] = {"static": static, "static, cached": cached}
 TRANSFORMERS: Mapping[str, Build] = {
     "onnxruntime, bge-small": lambda folder: onnx("bge-small-en-v1-5", models.bge_small(), folder / "log"),
     "onnxruntime, minilm": lambda folder: onnx("minilm-l6-v2", models.minilm(), folder / "log"),
+    "Triton, bge-small": lambda folder: triton("bge-small-en-v1-5", folder),
     "onnxruntime, idle": lambda folder: onnx("bge-small-en-v1-5", models.bge_small(), folder / "log", idle=True),
 }
 
