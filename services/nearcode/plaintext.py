@@ -52,9 +52,10 @@ def _host(url: str) -> str:
 
 
 def _connections(settings: Settings) -> list[Connection]:
-    events, index, generation = settings.events, settings.index, settings.generation
+    events, index, chat, generation = settings.events, settings.index, settings.embedding.chat, settings.generation
     return [
         Connection("events", events.url, events.allow_plaintext, "tls"),
         Connection("index", index.url, index.allow_plaintext, "https"),
+        Connection("embedding.chat", chat.url, chat.allow_plaintext, "grpcs"),
         Connection("generation", generation.url, generation.allow_plaintext, "https"),
     ]

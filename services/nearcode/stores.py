@@ -184,10 +184,12 @@ class Stores:
             from nearcode.adapters.triton_embedder import TritonEmbedder
 
             observe = self.observers.batch
+            credentials = self.tls.channel_credentials(chat.ca_file) if chat.url.startswith("grpcs://") else None
             remote = TritonEmbedder(
                 profile,
                 chat.url,
                 chat.model or profile.name,
+                credentials=credentials,
                 observe=lambda sent: observe(profile.name, sent.texts, sent.took),
             )
             self._stack.push_async_callback(remote.close)

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from qdrant_client import grpc as wire
 
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
+from nearcode.runtime.tls_failures import in_grpcs_words
 from nearcode.telemetry import conventions
 from nearcode.telemetry.spans import inner
 
@@ -166,6 +167,8 @@ def _failure(url: str, error: grpc.aio.AioRpcError) -> Unavailable | None:
         return None
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Unavailable(f"Qdrant at {url} is overloaded.", Reason.OVERLOADED, _retry_after(error))
+    if fault := in_grpcs_words(details):
+        return Unavailable(f"Qdrant at {url} {fault}.", Reason.CERTIFICATE, retry_after=30)
     said = f" ({details})" if details else ""
     return Unavailable(f"Qdrant at {url} {_DOWN[code]}.{said}", Reason.INDEX_UNAVAILABLE)
 

@@ -9,6 +9,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
+from nearcode.runtime.tls_failures import in_grpcs_words
 
 ANSWER_SECONDS = 5.0
 """For questions about the server and the model, which it answers at once or not at all."""
@@ -73,6 +74,8 @@ class Served:
             return InvalidRequest("the prompt is longer than the model's context", Reason.TOO_LARGE)
         if code == "DEADLINE_EXCEEDED" or _EXPIRED in lower:
             return self.unavailable("does not answer in time; look at Triton's log, or restart it")
+        if fault := in_grpcs_words(words):
+            return Unavailable(f"Triton at {self.url} {fault}", Reason.CERTIFICATE, 30.0)
         if code == "UNAVAILABLE":
             return Unavailable(f"no Triton server answers at {self.url}; start it, or correct {self.settings}.url", self.reason)
         if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):

@@ -18,6 +18,10 @@ class ChatSpaceSettings(Branch):
     url: str = ""
     """`grpc://HOST:PORT` or `grpcs://HOST:PORT` of a Triton server that has the model. Empty: it runs on this machine's
     processor, in processes of its own."""
+    ca_file: Path | None = None
+    """Certificates (PEM) of the authorities that vouch for a `grpcs://` server. Empty: those of `[tls]`, else the system's."""
+    allow_plaintext: bool = False
+    """Send code to a `grpc://` server beyond this machine. Every start logs a warning."""
     model: str = ""
     """The model's name at `url`. Empty: the profile's name."""
     folder: Path | None = None

@@ -51,11 +51,11 @@ class Material:
 def read_material(files: CertificateFiles, now: datetime.datetime | None = None) -> Material:
     """Reads and checks the files. Raises InvalidRequest (CERTIFICATE) naming the file and the cure."""
     now = now or datetime.datetime.now(UTC)
-    ca = _read(files.ca, "tls.ca_file") if files.ca else b""
-    authorities = _certificates(ca, files.ca, "tls.ca_file") if files.ca else []
+    ca = _read(files.ca, "ca_file") if files.ca else b""
+    authorities = _certificates(ca, files.ca, "ca_file") if files.ca else []
     ca_expires = max((one.not_valid_after_utc for one in authorities), default=None)
     if ca_expires and ca_expires <= now:
-        raise _bad(f"the authority in tls.ca_file {files.ca} expired on {day(ca_expires)}: put the one that signs now there")
+        raise _bad(f"the authority in ca_file {files.ca} expired on {day(ca_expires)}: put the one that signs now there")
     if not (files.cert and files.key):
         return Material(files, ca, ca_expires=ca_expires.timestamp() if ca_expires else 0.0)
     chain, key = _read(files.cert, "tls.cert_file"), _read(files.key, "tls.key_file")

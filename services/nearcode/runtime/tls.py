@@ -163,12 +163,12 @@ class Tls:
 
         return grpc.dynamic_ssl_server_credentials(_configuration(shown[0]), renewed, ask_clients)
 
-    def channel_credentials(self) -> "grpc.ChannelCredentials":
-        """For a gRPC channel; a channel keeps what it began with."""
+    def channel_credentials(self, ca: Path | None = None) -> "grpc.ChannelCredentials":
+        """For a gRPC channel, which keeps what it began with. `ca`: other authorities than ours. Raises InvalidRequest."""
         import grpc
 
         material = self.material()
-        roots = material.ca or _system_roots()
+        roots = Path(self.authorities(str(ca))).read_bytes() if ca else material.ca or _system_roots()
         return grpc.ssl_channel_credentials(roots, material.key or None, material.cert or None)
 
     def expected_name(self, place: str) -> str:
@@ -204,8 +204,13 @@ class Tls:
         return _Renewing(files)
 
     def authorities(self, given: str = "") -> str:
-        """The file of authorities for a library that takes a path: the one given, else ours, else the system's; maybe empty."""
-        return given or str(self.settings.ca_file or ssl.get_default_verify_paths().cafile or "")
+        """The file of authorities for a library that takes a path: the one given, else ours, else the system's; maybe empty.
+        Raises InvalidRequest when a given one cannot be used."""
+        from nearcode.runtime.certificates import CertificateFiles, read_material
+
+        if file := given or self.settings.ca_file:
+            read_material(CertificateFiles(Path(file)))
+        return str(file or ssl.get_default_verify_paths().cafile or "")
 
     def expiry(self, part: Literal["certificate", "ca"]) -> Callable[[], float]:
         """For a gauge: when the certificate ends, seconds since the epoch; 0 if there is none."""

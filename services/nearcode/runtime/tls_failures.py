@@ -25,6 +25,14 @@ _ALERTS = {
     "unknown_ca": "no authority it trusts signed the one this process shows: give both the same tls.ca_file",
     "certificate_expired": "the one this process shows has expired: renew it",
 }
+_GRPC_WORDS = {
+    "certificate has expired": "shows a certificate that has expired: renew it there",
+    "certificate is not yet valid": "shows a certificate that is not valid yet: correct the clock here, or renew it there",
+    "hostname verification check failed": "shows a certificate for another host: issue one that names this, or use its name",
+    "certificate_verify_failed": "shows a certificate of an unknown authority: name that authority's file in ca_file",
+    "wrong_version_number": "does not speak TLS: correct the scheme of its address, or give it a certificate",
+}
+"""In this order: the last but one is part of all before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,12 @@ async def why(expected: Expectation, message: str) -> Unavailable | None:
         return None
     found = await asyncio.to_thread(_look, expected)
     return Unavailable(found, Reason.CERTIFICATE, RETRY_SECONDS) if found else None
+
+
+def in_grpcs_words(details: str) -> str:
+    """What gRPC itself tells of a fault in TLS, for servers that are not ours; empty if it tells of something else."""
+    text = details.lower()
+    return next((words for part, words in _GRPC_WORDS.items() if part in text), "")
 
 
 def _look(expected: Expectation) -> str:
