@@ -17,17 +17,21 @@ from nearcode.telemetry.log import get_logger
 if TYPE_CHECKING:
     from nearcode.adapters.revisions import ArtifactRevisions
     from nearcode.api.events.v1.events_pb2 import Build
+    from nearcode.domain.assistant import Assistant
     from nearcode.domain.completion import Generator
     from nearcode.domain.retrieval import Retriever
+    from nearcode.domain.spaces import Models
     from nearcode.embedding.service import Embedding
     from nearcode.gateway.repositories import ReadableRepositories
-    from nearcode.gateway.service import Gateway
     from nearcode.ingestion.rpc import RemoteIngestion
     from nearcode.ingestion.service import Ingestion
     from nearcode.runtime.channel import Client
 
 T = TypeVar("T")
 log = get_logger(__name__)
+
+_CHAT_SECONDS = 2.0
+"""How long the start waits for the chat space's model: it takes 0.5 s on an idle processor."""
 
 
 class App(Spaces):
@@ -58,6 +62,19 @@ class App(Spaces):
         from nearcode.ingestion.rpc import RemoteIngestion
 
         return RemoteIngestion(self._client(self.settings.ingestion.address, ingestion_pb2, "IngestionService"))
+
+    @once
+    async def models(self) -> "Models":
+        """Which models answer, and how to change them."""
+        if "ingestion" not in self.targets:
+            from nearcode.api.spaces.v1 import spaces_pb2
+            from nearcode.ingestion.models_rpc import RemoteModels
+
+            return RemoteModels(self._client(self.settings.ingestion.address, spaces_pb2, "SpacesService"))
+        from nearcode.ingestion.models import SpaceModels
+
+        filler = (await self.local_ingestion()).filler
+        return SpaceModels(await self.states(), filler, self.opened, self.changed_space)
 
     @once
     async def retriever(self) -> "Retriever":
@@ -101,8 +118,9 @@ class App(Spaces):
         return ReadableRepositories(ingestion, OpenAccess(ingestion.list_repositories))
 
     @once
-    async def gateway(self) -> "Gateway":
+    async def gateway(self) -> "Assistant":
         from nearcode.gateway.access import OpenAccess
+        from nearcode.gateway.foreground import ForegroundAssistant
         from nearcode.gateway.service import Gateway
 
         ingestion = await self.ingestion()
@@ -115,7 +133,7 @@ class App(Spaces):
             self.observers.gateway,
         )
         self._stack.push_async_callback(gateway.close)
-        return gateway
+        return ForegroundAssistant(gateway, self.in_front)
 
     # What runs
 
@@ -130,7 +148,7 @@ class App(Spaces):
         if self.targets & {"retrieval", "embedding"}:
             wanted.append(self.model(self.settings.embedding.profile))
         if "retrieval" in self.targets:
-            wanted.append(self.warm_revisions())
+            wanted += [self.warm_revisions(), self.warm_view(_CHAT_SECONDS)]
         await asyncio.gather(*wanted)
 
     async def warm_revisions(self) -> None:

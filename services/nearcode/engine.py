@@ -15,6 +15,7 @@ from nearcode.auth.local import LOCAL_USER
 from nearcode.auth.token import read_token
 from nearcode.domain.assistant import Assistant, Repositories
 from nearcode.domain.errors import Conflict, Reason
+from nearcode.domain.spaces import Models
 from nearcode.plaintext import refuse_plaintext
 from nearcode.runtime.home import Home, home_error
 from nearcode.settings import Settings
@@ -38,6 +39,7 @@ class EngineClient:
 
     assistant: Assistant
     repositories: Repositories
+    models: Models
     running: bool
     warm_model: Callable[[], Coroutine[Any, Any, None]]
     user: str = LOCAL_USER
@@ -106,7 +108,9 @@ async def _own(settings: Settings) -> AsyncIterator[EngineClient]:
         _collect_from_now_on()
         working = asyncio.create_task(app.start_workers())  # a question need not wait for them
         try:
-            yield EngineClient(await app.gateway(), await app.repositories(), running=False, warm_model=app.warm_model)
+            yield EngineClient(
+                await app.gateway(), await app.repositories(), await app.models(), running=False, warm_model=app.warm_model
+            )
         finally:
             await working
 
@@ -115,15 +119,20 @@ async def _own(settings: Settings) -> AsyncIterator[EngineClient]:
 async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClient]:
     from nearcode.api.assistant.v1 import assistant_pb2
     from nearcode.api.repositories.v1 import repositories_pb2
+    from nearcode.api.spaces.v1 import spaces_pb2
     from nearcode.gateway.repositories import RemoteRepositories
     from nearcode.gateway.rpc import RemoteAssistant
+    from nearcode.ingestion.models_rpc import RemoteModels
     from nearcode.runtime.channel import Client, connect
 
     channel = connect(address, None if address.startswith("unix:") else read_token(token_file(settings)), tls_of(settings))
     try:
         assistant = Client(channel, assistant_pb2.DESCRIPTOR.services_by_name["AssistantService"])
         repositories = Client(channel, repositories_pb2.DESCRIPTOR.services_by_name["RepositoriesService"])
-        yield EngineClient(RemoteAssistant(assistant), RemoteRepositories(repositories), running=True, warm_model=_warm)
+        models = Client(channel, spaces_pb2.DESCRIPTOR.services_by_name["SpacesService"])
+        yield EngineClient(
+            RemoteAssistant(assistant), RemoteRepositories(repositories), RemoteModels(models), running=True, warm_model=_warm
+        )
     finally:
         await channel.close()
 

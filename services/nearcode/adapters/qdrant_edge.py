@@ -124,6 +124,9 @@ class EdgeChunkIndex:
         writes for a while. Nobody is answered meanwhile."""
         return bool(await self._call("vacuum"))
 
+    async def publish_alias(self) -> None:
+        """See `ChunkIndex`: nobody but this process looks into an embedded store, which gives no names."""
+
     async def healthy(self) -> bool:
         """See `ChunkIndex`: whether the child answers within two seconds."""
         try:

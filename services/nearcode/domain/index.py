@@ -142,6 +142,11 @@ class ChunkIndex(Protocol):
         """Every stored point of a repository, in no order, without the fields that are not part of the digest."""
         ...
 
+    async def publish_alias(self) -> None:
+        """Points the space's name at this collection, where a store can give names: for people and tools that look into it.
+        Which collection answers is said by the space's state."""
+        ...
+
     async def healthy(self) -> bool:
         """Whether the store answers now."""
         ...

@@ -115,6 +115,43 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """A space's models, and how far each collection that is filled behind has come, over all repositories."""
+
+    state: SpaceState
+    coverage: tuple[Coverage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models, asked the same questions: mean reciprocal rank of the right file among the first ten, and the mean share of
+    the first ten that both give."""
+
+    questions: int
+    active_profile: str
+    other_profile: str
+    active: float
+    other: float
+    agreement: float
+
+
+class Models(Protocol):
+    """Tells and changes which model answers. Raise Conflict, InvalidRequest, NotFound, Unavailable."""
+
+    async def list_spaces(self) -> list[SpaceStatus]: ...
+
+    async def use(self, space: str, profile: str) -> SpaceStatus: ...
+
+    async def swap(self, space: str) -> SpaceStatus: ...
+
+    async def roll_back(self, space: str) -> SpaceStatus: ...
+
+    async def abandon(self, space: str) -> SpaceStatus: ...
+
+    async def compare(self, space: str, questions: int) -> Comparison: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A collection with the model that its points were made with: whoever asks it embeds the question with that model."""
 

@@ -17,6 +17,7 @@ from nearcode.domain.repository import (
     Workspace,
 )
 from nearcode.domain.retrieval import CodeCursor, Snippet
+from nearcode.domain.spaces import Coverage
 
 _FILE_STATES = {state: repositories_pb2.FileState.Value(f"FILE_STATE_{state.name}") for state in FileState}
 _FILE_STATES_BACK = {number: state for state, number in _FILE_STATES.items()}
@@ -62,6 +63,7 @@ def repository_to_proto(status: RepositoryStatus) -> repositories_pb2.Repository
         building_chunks_done=status.progress.chunks_done,
         seconds=status.seconds,
         error=status.error,
+        coverage=map(coverage_to_proto, status.coverage),
     )
 
 
@@ -80,7 +82,23 @@ def repository_from_proto(message: repositories_pb2.Repository) -> RepositorySta
         seconds=message.seconds,
         error=message.error,
         progress=Progress(message.building_files_done, message.building_files_total, message.building_chunks_done),
+        coverage=tuple(map(coverage_from_proto, message.coverage)),
     )
+
+
+def coverage_to_proto(one: Coverage) -> repositories_pb2.Coverage:
+    return repositories_pb2.Coverage(
+        space=one.space,
+        profile=one.profile,
+        role=one.role,
+        files_done=one.files_done,
+        files_total=one.files_total,
+        error=one.error,
+    )
+
+
+def coverage_from_proto(message: repositories_pb2.Coverage) -> Coverage:
+    return Coverage(message.space, message.profile, message.role, message.files_done, message.files_total, message.error)
 
 
 def digests_to_proto(digests: dict[str, str]) -> list[repositories_pb2.IndexDigest]:

@@ -180,6 +180,44 @@ class IndexDigest(_message.Message):
 Global___IndexDigest: _TypeAlias = IndexDigest  # noqa: Y015
 
 @_typing.final
+class Coverage(_message.Message):
+    """Coverage says how far a collection follows what is served."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    FILES_DONE_FIELD_NUMBER: _builtins.int
+    FILES_TOTAL_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    profile: _builtins.str
+    """Model profile."""
+    role: _builtins.str
+    """active, building or previous."""
+    files_done: _builtins.int
+    files_total: _builtins.int
+    error: _builtins.str
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        role: _builtins.str = ...,
+        files_done: _builtins.int = ...,
+        files_total: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "files_done", b"files_done", "files_total", b"files_total", "profile", b"profile", "role", b"role", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
+
+@_typing.final
 class Repository(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -198,6 +236,7 @@ class Repository(_message.Message):
     BUILDING_CHUNKS_DONE_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     url: _builtins.str
     name: _builtins.str
@@ -218,6 +257,10 @@ class Repository(_message.Message):
     seconds: _builtins.float
     """Seconds from the moment the revision was wanted until it could be searched."""
     error: _builtins.str
+    @_builtins.property
+    def coverage(self) -> _containers.RepeatedCompositeFieldContainer[Global___Coverage]:
+        """Of the collections that are filled behind what is served; only Get tells it."""
+
     def __init__(
         self,
         *,
@@ -236,10 +279,11 @@ class Repository(_message.Message):
         building_chunks_done: _builtins.int = ...,
         seconds: _builtins.float = ...,
         error: _builtins.str = ...,
+        coverage: _abc.Iterable[Global___Coverage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "building_chunks_done", b"building_chunks_done", "building_files_done", b"building_files_done", "building_files_total", b"building_files_total", "chunks", b"chunks", "error", b"error", "files", b"files", "generation", b"generation", "id", b"id", "name", b"name", "revision", b"revision", "seconds", b"seconds", "state", b"state", "url", b"url", "wanted_revision", b"wanted_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "building_chunks_done", b"building_chunks_done", "building_files_done", b"building_files_done", "building_files_total", b"building_files_total", "chunks", b"chunks", "coverage", b"coverage", "error", b"error", "files", b"files", "generation", b"generation", "id", b"id", "name", b"name", "revision", b"revision", "seconds", b"seconds", "state", b"state", "url", b"url", "wanted_revision", b"wanted_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
