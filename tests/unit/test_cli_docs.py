@@ -28,7 +28,6 @@ def test_a_shown_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatc
     for name in ("PATH", "FILE", "path"):
         (tmp_path / name).mkdir()
     arguments = shlex.split(line)[1:]
-    named_only = len(arguments) == 1
     command: click.Command = nearcode
     parent = None
     while isinstance(command, click.Group):
@@ -42,7 +41,7 @@ def test_a_shown_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatc
     for parameter in command.params:  # FILE and TARGET stand for what a reader would write
         if isinstance(parameter.type, click.File | click.Choice):
             monkeypatch.setattr(parameter, "type", click.STRING)
-    command.make_context(command.name, arguments, parent, resilient_parsing=named_only)
+    command.make_context(command.name, arguments, parent, resilient_parsing=not arguments)
 
 
 @pytest.mark.parametrize("line", [line for line in shown() if line.startswith("make")])

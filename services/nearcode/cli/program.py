@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from nearcode.domain.assistant import Assistant, Repositories
 
 if TYPE_CHECKING:
+    from nearcode.embedding.sources import ModelEntry
     from nearcode.settings import Settings
 
 Ready = Callable[[dict[str, str]], None]
@@ -116,6 +117,20 @@ class Program:
         from nearcode import settings
 
         return settings.dump(self.settings(), diff)
+
+    def models(self) -> "Sequence[ModelEntry]":
+        """The embedding models, and where their weights are."""
+        from nearcode.embedding.sources import listed
+
+        settings = self.settings()
+        chat = settings.embedding.chat
+        return listed(settings.home, {chat.profile: chat.folder} if chat.folder else {})
+
+    def pull_model(self, name: str, tell: Callable[[int, int], None], given: Path | None) -> Path:
+        """Fetches a model's weights, or takes them from `given`; `tell` is told how many bytes of how many are here."""
+        from nearcode.embedding.pulling import pull
+
+        return pull(name, self.settings().home, tell, given)
 
     def client(self) -> AbstractAsyncContextManager[Client]:
         """A running engine on this home, or one for the time of the command."""

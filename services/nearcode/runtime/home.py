@@ -50,7 +50,7 @@ class Home:
         except OSError as error:
             raise home_error(error, self.folder) from error
         with file:
-            if not _try_lock(file):
+            if not try_lock(file):
                 engine = self.engine()
                 who = f"process {engine.pid}" if engine else "another process"
                 raise Conflict(f"{who} already works in {self.folder}: use it, or stop it first", Reason.HOME_LOCKED)
@@ -64,7 +64,7 @@ class Home:
         """Whether somebody works here now."""
         try:
             with (self.folder / "engine.lock").open("rb") as file:
-                return not _try_lock(file)  # a lock of ours ends with the file
+                return not try_lock(file)  # a lock of ours ends with the file
         except OSError:
             return False
 
@@ -110,7 +110,8 @@ def home_error(error: OSError, folder: Path) -> Unavailable:
     return Unavailable(f"{folder} cannot be used: {error.strerror}. Choose another home: --home or NEARCODE_HOME")
 
 
-def _try_lock(file: IO[bytes]) -> bool:
+def try_lock(file: IO[bytes]) -> bool:
+    """Takes the lock of an open file, unless another process has it; it ends with the file or the process."""
     try:
         if sys.platform == "win32":
             import msvcrt
