@@ -1,13 +1,17 @@
 """What an operator sees: readiness, metrics, health and settings of every process."""
 
 import re
+import shutil
+import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from tests.engines import Engine
+from tests.engines import SERVICES, Engine
+from tests.metric_pages import documented, shown
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -32,6 +36,54 @@ def test_every_process_is_ready_and_counts_its_calls(engine: Engine) -> None:
         assert status == 200
         assert re.search(r'nearcode_build_info\{version="[^"]+"\} 1.0', metrics)
     assert any("RepositoriesService/List" in get(door, "/metrics")[1] for door in doors)
+
+
+def pages(engine: Engine, shop: Path) -> dict[str, str]:
+    """What /metrics of each process answers after the main job, by the process' services."""
+    engine.command("complete", f"{shop}/shop/cart.py:21:16", "--json", "--deadline", "8000")
+    doors = {name.removesuffix("ops").strip(): door for name, door in engine.addresses.items() if "ops" in name}
+    return {name or ", ".join(SERVICES): get(door, "/metrics")[1] for name, door in doors.items()}
+
+
+def test_every_process_shows_the_metrics_of_its_services_as_documented(engine: Engine, shop: Path) -> None:
+    known = documented()
+    for services, page in pages(engine, shop).items():
+        found = shown(page)
+        expected = {
+            name
+            for name, family in known.items()
+            if family.shown_by == "every" or set(family.shown_by.split(", ")) & set(services.split(", "))
+        }
+        assert set(found) == expected, services
+        for name, family in found.items():
+            assert (family.kind, family.text) == (known[name].kind, known[name].text), name
+            assert family.labels <= known[name].labels, name
+
+
+def test_metrics_are_named_as_prometheus_wants_and_say_what_was_done(engine: Engine, shop: Path) -> None:
+    found = pages(engine, shop)
+    for page in found.values():
+        for name, family in shown(page).items():
+            assert re.fullmatch(r"(nearcode|rpc)(_[a-z]+)+", name), name
+            assert family.text.endswith("."), name
+            assert not re.search(r"_(ms|millis|minutes|kb|mb|percent)(_|$)", name), f"{name}: base units"
+            assert family.kind != "histogram" or name.endswith(("_seconds", "_chunks")), f"{name}: a unit"
+        if promtool := shutil.which("promtool"):
+            checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True)
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+    all_pages = "\n".join(found.values())
+    for line in (
+        r'nearcode_answers_total{degraded="\w*",kind="completion",plan="hybrid"} [1-9]',
+        r'nearcode_event_handler_seconds_count{event="ChunksCut",outcome="done"} [1-9]',
+        r'nearcode_stage_spent_seconds_count{stage="rank"} [1-9]',
+        r'nearcode_embedding_batch_chunks_count{profile="wordllama-256"} [1-9]',
+        r'nearcode_index_coverage_ratio{repository="r\w{20}",role="active",space="completion"} 1.0',
+        r'nearcode_repository_behind_seconds{repository="r\w{20}"} 0.0',
+        r'nearcode_queue_messages{stage="cut",stream="work"} \d',
+        r'nearcode_generated_tokens_total{kind="completion"} [1-9]',
+        r"nearcode_recheck_dropped_total 0.0",
+    ):
+        assert re.search(line, all_pages), line
 
 
 def test_a_web_page_cannot_read_what_operators_read(engine: Engine) -> None:
