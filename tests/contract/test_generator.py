@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 from nearcode.adapters.embedded_model import EmbeddedModel
 from nearcode.adapters.openai_http import OpenAIModel
+from nearcode.adapters.triton_model import TritonModel
 from nearcode.api.generation.v1 import generation_pb2
 from nearcode.domain.completion import Generator, Message, Outcome
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
@@ -22,11 +23,14 @@ from nearcode.runtime.health import Health
 from nearcode.runtime.server import RpcServer, rpc_handler
 
 from tests.contract.openai_server import OLLAMA, VLLM, OpenAIServer, openai_server
+from tests.triton_models import scripted_writer
+from tests.triton_server import triton_server
 
 CODE = "import json\n\n\ndef read_json(path):\n    with open(path) as file:\n        return"
 CURSOR = CodeCursor("files.py", CODE + " ", "\n")
 SNIPPET = Snippet("r1", "shop/price.py", "b", 3, 4, 0.9, "def net(price):\n    return price / 1.2\n", language="python")
 SECONDS = 30.0
+WRITER = "qwen2.5-coder-scripted"
 
 
 @asynccontextmanager
@@ -37,6 +41,13 @@ async def model_of(kind: str) -> AsyncIterator[LanguageModel]:
             yield embedded
         finally:
             await embedded.close()
+        return
+    if kind.startswith("grpc://"):
+        triton = TritonModel(kind, WRITER)
+        try:
+            yield triton
+        finally:
+            await triton.close()
         return
     async with openai_server(kind) as server:
         model = OpenAIModel(server.url + "/v1")
@@ -79,7 +90,20 @@ async def read(stream: AsyncGenerator[str | Finish, None]) -> tuple[list[str], F
     return [part for part in parts[:-1] if isinstance(part, str)], parts[-1]
 
 
-KINDS = pytest.mark.parametrize("kind", ["embedded", VLLM, OLLAMA])
+KINDS = pytest.mark.parametrize("kind", ["embedded", VLLM, OLLAMA, "Triton"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Triton server with a decoupled model."""
+    with triton_server(tmp_path_factory.mktemp("triton"), scripted_writer(tmp_path_factory.mktemp("models"), WRITER)) as server:
+        yield f"grpc://127.0.0.1:{server.ports['grpc']}"
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """What answers: a name, or the address of Triton."""
+    return str(request.getfixturevalue("triton") if request.param == "Triton" else request.param)
 
 
 @KINDS

@@ -41,8 +41,8 @@ def scripted_embedder(repository: Path, name: str = "scripted", *, dimensions: i
     return _add(repository, name, _EMBEDDER % (dimensions, queue), "scripted_embedder.py")
 
 
-def scripted_writer(repository: Path, name: str = "smollm2-scripted") -> Path:
-    """Adds the decoupled model that says its prompt again; returns the repository."""
+def scripted_writer(repository: Path, name: str = "qwen2.5-coder-scripted") -> Path:
+    """Adds the decoupled model that writes a line of code; returns the repository."""
     return _add(repository, name, _WRITER, "scripted_writer.py")
 
 

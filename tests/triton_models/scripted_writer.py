@@ -1,6 +1,7 @@
-"""A decoupled Triton model with the inputs of Triton's vLLM backend, that says its prompt again, a word a response.
+"""A decoupled Triton model with the inputs of Triton's vLLM backend, that writes the same line of code each time.
 
-The words `fail`, `empty` and `slowly` in the prompt make it fail after a word, end without one, and write 20 words a second.
+The words `fail`, `empty`, `hang` and `slowly` in the prompt make it fail after a word, end without one, write nothing for long,
+and write 20 lines at 20 words a second.
 """
 
 import json
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+
+LINE = ["return", " self", ".name", "\n"]
 
 
 class TritonPythonModel:
@@ -19,18 +22,22 @@ class TritonPythonModel:
     def _write(self, request: Any, sender: Any) -> None:
         prompt = _value(request, "text_input").decode()
         sampling = json.loads(_value(request, "sampling_parameters") or b"{}")
-        said = [] if "empty" in prompt.split() else [word + " " for word in prompt.split()] + ["\n", "end", "\n"]
+        orders = prompt.split()
+        said = [] if "empty" in orders else LINE * 20 if "slowly" in orders else LINE
+        ends = time.monotonic() + 30 * ("hang" in orders)
+        while time.monotonic() < ends and not request.is_cancelled():
+            time.sleep(0.01)
         limit = sampling.get("max_tokens", 16)
         for number, word in enumerate(said[:limit], 1):
             if request.is_cancelled():
                 pb_utils.Logger.log_info(f"a writer was cancelled after {number - 1} words")
                 break
             reason = ("length" if limit < len(said) else "stop") if number == min(limit, len(said)) else ""
-            sender.send(_response(word, reason, len(prompt.split())))
-            if "fail" in prompt.split():
+            sender.send(_response(word, reason, len(orders)))
+            if "fail" in orders:
                 sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(f"cannot write {prompt}")))
                 break
-            if "slowly" in prompt.split():
+            if "slowly" in orders:
                 time.sleep(0.05)
         sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
