@@ -1,6 +1,5 @@
 """A decoupled language model on a Triton server: streaming, cancelling, and what is said when something is wrong."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
