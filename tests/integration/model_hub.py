@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +12,11 @@ REVISION = "a" * 40
 
 
 class Hub(ThreadingHTTPServer):
-    """`cut_off`: bytes after which answers end, None: never. `ranges`: the beginnings of answers that were asked for."""
+    """`budget`: bytes that are served until it fails, in the midst of an answer. `ranges`: where answers began."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Door)
-        self.files, self.cut_off, self.ranges = files, None, list[int]()
-
-    cut_off: int | None
+        self.files, self.budget, self.ranges = files, sys.maxsize, list[int]()
 
     @property
     def url(self) -> str:
@@ -37,9 +36,8 @@ class _Door(BaseHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         found = re.fullmatch(rf"/maker/model/resolve/{REVISION}/(.+)", self.path)
         data = self.server.files.get(found[1]) if found else None
-        if data is None:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound")
+        if data is None or self.server.budget <= 0:
+            self.send_response(404 if data is None else 503)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -54,9 +52,10 @@ class _Door(BaseHTTPRequestHandler):
         self.end_headers()
         if with_body:
             self.server.ranges.append(start)
-            end = len(data) if self.server.cut_off is None else min(start + self.server.cut_off, len(data))
-            self.wfile.write(data[start:end])
-            self.close_connection = end < len(data)
+            sent = data[start : start + self.server.budget]
+            self.server.budget -= len(sent)
+            self.wfile.write(sent)
+            self.close_connection = start + len(sent) < len(data)
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""

@@ -176,16 +176,26 @@ def test_a_model_comes_from_the_hub_that_its_client_is_set_to(served: Hub, tmp_p
 
 
 def test_an_interrupted_download_from_a_hub_goes_on_where_it_was(
-    served: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    served: Hub, tiny: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    served.cut_off = 10_000
-    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "2")
+    large = random.Random(2).randbytes(25_000_000)  # the hub's client writes 10 MB at once
+    tiny["tiny-hub"]["files"] = {"model.onnx": pin(large), "tokenizer.json": pin(TOKENIZER)}
+    served.files = {"onnx/model.onnx": large, "tokenizer.json": TOKENIZER}
+    served.budget = 22_000_000
     assert main(["models", "pull", "tiny-hub"]) == 4
     assert f"hf download maker/model --revision {REVISION}" in capfd.readouterr().err
-    served.cut_off = None
-    served.ranges.clear()
+    served.budget = 10_000_000
     assert main(["models", "pull", "tiny-hub"]) == 0
-    assert served.ranges[0] >= 10_000
+    assert served.ranges == [0, 20 * 2**20, 0]
+    assert (tmp_path / "home/models/tiny-hub/model.onnx").read_bytes() == large
+
+
+def test_a_download_that_was_ended_just_before_it_was_done_is_used(served: Hub, tmp_path: Path) -> None:
+    part = tmp_path / "home/models/.tiny-hub.partial/hub/onnx/model.onnx.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(MODEL)
+    assert main(["models", "pull", "tiny-hub"]) == 0
+    assert served.ranges == [0]  # of the other file
     assert pulled(tmp_path / "home", "tiny-hub")
 
 
@@ -202,4 +212,4 @@ def test_without_the_hubs_client_the_user_is_told_what_to_install(
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     from nearcode.adapters.hub_download import main as download
 
-    assert "pip install 'nearcode[hub]'" in download(["maker/model", REVISION, str(tmp_path), "tokenizer.json"])
+    assert "pip install 'nearcode[hub]'" in download(["maker/model", REVISION, str(tmp_path), "tokenizer.json", "17"])

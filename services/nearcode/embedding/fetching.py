@@ -59,7 +59,7 @@ def _fetch_hub(name: str, source: HubSource, wanted: list[PinnedFile], staging: 
     """Says what went wrong, if anything did."""
     scratch = staging / "hub"
     scratch.mkdir(exist_ok=True)
-    paths = [source.members[file.name] for file in wanted]
+    paths = [part for file in wanted for part in (source.members[file.name], str(file.size))]
     command = [sys.executable, "-P", "-m", HUB_DOWNLOAD, source.hub, source.revision, str(scratch), *paths]
     if said := _run(command, scratch, sum(file.size for file in wanted), tell):
         return said
