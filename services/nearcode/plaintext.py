@@ -57,5 +57,5 @@ def _connections(settings: Settings) -> list[Connection]:
         Connection("events", events.url, events.allow_plaintext, "tls"),
         Connection("index", index.url, index.allow_plaintext, "https"),
         Connection("embedding.chat", chat.url, chat.allow_plaintext, "grpcs"),
-        Connection("generation", generation.url, generation.allow_plaintext, "https"),
+        Connection("generation", generation.url, generation.allow_plaintext, "grpcs" if "grpc:" in generation.url else "https"),
     ]

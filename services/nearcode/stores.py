@@ -213,6 +213,13 @@ class Stores:
     @once
     async def language_model(self) -> "LanguageModel":
         settings = self.settings.generation
+        if settings.url.startswith(("grpc://", "grpcs://")):
+            from nearcode.adapters.triton_model import TritonModel
+
+            credentials = self.tls.channel_credentials(settings.ca_file) if settings.url.startswith("grpcs://") else None
+            triton = TritonModel(settings.url, settings.model, credentials=credentials)
+            self._stack.push_async_callback(triton.close)
+            return triton
         if settings.url:
             from nearcode.adapters.openai_http import OpenAIModel
 

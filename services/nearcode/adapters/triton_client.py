@@ -41,7 +41,11 @@ class Served:
     settings: str
 
     def connect(self, credentials: grpc.ChannelCredentials | None = None) -> InferenceServerClient:
-        """A client, not yet connected. `credentials` default to the system's certificate authorities for `grpcs`."""
+        """A client, not yet connected. `credentials` default to the system's certificate authorities for `grpcs`. Raises
+        InvalidRequest(INVALID_SETTING)."""
+        if not self.model:
+            message = f"no model on Triton at {self.url} is named; set {self.settings}.model to its name there"
+            raise InvalidRequest(message, Reason.INVALID_SETTING, f"{self.settings}.model")
         scheme, _, address = self.url.rstrip("/").rpartition("://")
         if scheme not in ("", "grpc", "grpcs") or not address:
             raise InvalidRequest(
@@ -109,5 +113,6 @@ def queue_was_full(error: InferenceServerException) -> bool:
 
 def is_unavailable(error: InferenceServerException) -> bool:
     """Whether the same request may succeed in a moment: a full queue, or a server that stops or starts."""
-    words = (error.message() or "").lower()
-    return error.status() == "StatusCode.UNAVAILABLE" and _UNKNOWN_MODEL not in words and _EXPIRED not in words
+    words = error.message() or ""
+    lasting = in_grpcs_words(words) or _UNKNOWN_MODEL in words.lower() or _EXPIRED in words.lower()
+    return error.status() == "StatusCode.UNAVAILABLE" and not lasting

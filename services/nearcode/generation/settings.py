@@ -11,16 +11,19 @@ class GenerationSettings(ServiceSettings):
     """Settings of the generation service."""
 
     url: str = ""
-    """Base URL of an OpenAI-compatible server (vLLM, Ollama, llama.cpp), with or without `/v1`. Empty: the small model that
-    is built in runs on this machine, so that a laptop with no server still answers."""
+    """Base URL of an OpenAI-compatible server (vLLM, Ollama, llama.cpp), with or without `/v1`; or `grpc://HOST:PORT` or
+    `grpcs://HOST:PORT` of a Triton server with a decoupled model. Empty: the small model that is built in runs on this machine,
+    so that a laptop with no server still answers."""
     model: str = ""
-    """Id of the model at `url`, as `/v1/models` lists it. Empty: the first one listed."""
+    """Id of the model at `url`, as `/v1/models` lists it, or its name on Triton. Empty: the first one listed; Triton's must be
+    named."""
     api_key_file: Path | None = None
     """File that holds the API key for `url`. A path, because settings are printed and secrets must not be."""
     ca_file: Path | None = None
-    """Certificates (PEM) of the authorities that vouch for an `https://` server. Empty: those of `[tls]`, else the system's."""
+    """Certificates (PEM) of the authorities that vouch for an `https://` or `grpcs://` server. Empty: those of `[tls]`, else the
+    system's."""
     allow_plaintext: bool = False
-    """Send prompts, which hold code, to an `http://` server beyond this machine. Every start logs a warning."""
+    """Send prompts, which hold code, to an `http://` or `grpc://` server beyond this machine. Every start logs a warning."""
     profile: str = ""
     """Name of the prompt profile (see generation/profiles.toml). Empty: chosen by the model's id."""
     model_path: Path | None = None
