@@ -24,6 +24,7 @@ from nearcode.domain.repository import (
     repository_id,
 )
 from nearcode.domain.retrieval import CodeCursor, Snippet
+from nearcode.domain.spaces import Comparison, Coverage, SpaceState, SpaceStatus
 
 STAGES = (
     StageReport("resolve", 50.0, 1.25, 48.75, 0.0),
@@ -152,10 +153,49 @@ class FakeAssistant:
         raise NotImplementedError
 
 
+class FakeModels:
+    """A chat space whose second model is filled by the third look."""
+
+    def __init__(self) -> None:
+        self.state = SpaceState("chat", "small")
+        self.looks = 0
+
+    def _status(self) -> SpaceStatus:
+        roles = {"active": self.state.active, "building": self.state.building, "previous": self.state.previous}
+        done = {"building": min(self.looks, 3)}
+        return SpaceStatus(
+            self.state, tuple(Coverage("chat", name, role, done.get(role, 3), 3) for role, name in roles.items() if name)
+        )
+
+    async def list_spaces(self) -> list[SpaceStatus]:
+        self.looks += 1
+        return [self._status()]
+
+    async def use(self, space: str, profile: str) -> SpaceStatus:
+        self.state = self.state.use(profile)
+        return self._status()
+
+    async def swap(self, space: str) -> SpaceStatus:
+        self.state = self.state.swap()
+        return self._status()
+
+    async def roll_back(self, space: str) -> SpaceStatus:
+        self.state = self.state.roll_back()
+        return self._status()
+
+    async def abandon(self, space: str) -> SpaceStatus:
+        self.state = self.state.abandon()
+        return self._status()
+
+    async def compare(self, space: str, questions: int) -> Comparison:
+        return Comparison(7, self.state.active, self.state.building or self.state.previous, 0.5, 0.75, 0.9)
+
+
 @dataclass
 class FakeClient:
     assistant: FakeAssistant
     repositories: FakeRepositories
+    models: FakeModels
     user: str = "local"
 
     async def warm_model(self) -> None: ...
@@ -206,6 +246,7 @@ class FakeProgram(Program):
     assistant: FakeAssistant = field(default_factory=FakeAssistant)
     checks: list[FakeCheck] = field(default_factory=list)
     letters: FakeLetters = field(default_factory=FakeLetters)
+    space_models: FakeModels = field(default_factory=FakeModels)
     targets: tuple[str, ...] = ()
     closed: bool = False
 
@@ -218,7 +259,7 @@ class FakeProgram(Program):
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         try:
-            yield FakeClient(self.assistant, self.repositories)
+            yield FakeClient(self.assistant, self.repositories, self.space_models)
         finally:
             self.closed = True
 

@@ -23,7 +23,6 @@ from tests.unit.memory_stores import MemoryArtifacts, MemoryBuilds, MemoryBus, M
 
 URL = "file:///code/shop"
 SPACE = IndexSpace("completion", ModelProfile("toy", 2, static=True))
-CHAT_SPACE = IndexSpace("chat", ModelProfile("talk", 2))
 
 
 class World:
@@ -33,28 +32,32 @@ class World:
         self.manifests, self.artifacts, self.builds = MemoryManifests(), MemoryArtifacts(), MemoryBuilds()
         self.bus, self.source, self.index = MemoryBus(), MemorySource(), MemoryIndex(SPACE)
         self.fills: list[Fill] = []
-        self.chat_index = MemoryIndex(CHAT_SPACE)
+        self.chat_indexes: dict[str, MemoryIndex] = {}
         self.restart()
 
     def restart(self) -> None:
         """A new process over the same stores."""
         settings = IngestionSettings(part_files=2)
         stores = BuildStores(self.manifests, self.artifacts, self.builds, self.bus)
-        filler = Filler(stores, self._fills, self._chat_index, settings)
+        filler = Filler(stores, self._fills, self.chat_index, settings)
         builder = Builder(stores, self.index, settings, on_served=filler.served)
         self.ingestion = Ingestion(stores, lambda manifest: self.source, self.index, builder, filler)
 
     async def _fills(self) -> list[Fill]:
         return self.fills
 
-    async def _chat_index(self, collection: str) -> ChunkIndex:
-        return self.chat_index
+    async def chat_index(self, collection: str = "chat-talk") -> MemoryIndex:
+        """The index of a collection that is filled behind."""
+        if collection not in self.chat_indexes:
+            space = IndexSpace("chat", ModelProfile(collection.removeprefix("chat-"), 2))
+            self.chat_indexes[collection] = MemoryIndex(space)
+        return self.chat_indexes[collection]
 
     async def wanted(self) -> None:
         for event in self.bus.take(pb.RevisionWanted):
             await self.ingestion.builder.start(event, self.ingestion.source)
 
-    async def index_part(self, event: pb.RevisionSynced) -> pb.BatchIndexed:
+    async def index_part(self, event: pb.RevisionSynced, index: ChunkIndex | None = None) -> pb.BatchIndexed:
         outcomes = []
         for file in event.files:
             blob = self.source.files.get(file.path)
@@ -62,7 +65,7 @@ class World:
                 outcomes.append(pb.FileOutcome(file=file, state=FILE_STATE_FAILED, reason="changed while it was indexed"))
                 continue
             chunk = Chunk(event.repository, file.path, file.blob, 0, "python", "block", 1, 1, blob.decode())
-            await self.index.upsert([_point(chunk, event.build.generation)])
+            await (index or self.index).upsert([_point(chunk, event.build.generation)])
             outcomes.append(
                 pb.FileOutcome(file=file, state=FILE_STATE_INDEXED, chunks=1, terms=np.array([7], dtype="<u4").tobytes())
             )
@@ -74,11 +77,17 @@ class World:
         """Delivers everything until nothing is left."""
         while True:
             await self.wanted()
-            synced = self.bus.take(pb.RevisionSynced)
+            synced = [event for event in self.bus.take(pb.RevisionSynced) if not self.is_fill(event)]
             if not synced and not any(isinstance(event, pb.RevisionWanted) for event in self.bus.published):
                 return
             for event in synced:
                 await self.ingestion.builder.take(await self.index_part(event))
+
+    def is_fill(self, event: pb.RevisionSynced) -> bool:
+        """Keeps what fills a collection for later."""
+        if event.build.fill:
+            self.bus.published.append(event)
+        return bool(event.build.fill)
 
     async def stored(self) -> dict[str, str]:
         """Path to blob of what is stored."""

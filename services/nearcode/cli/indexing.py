@@ -84,7 +84,7 @@ async def _status(program: Program, as_json: bool) -> None:
             if as_json:
                 output.line({**await facts(client, one), "state": one.state.value})
             else:
-                click.echo(_row(one))
+                click.echo(_row(await client.repositories.get(client.user, one.id)))
     if not statuses and not as_json:
         output.note("nothing is indexed yet; begin with `nearcode index PATH`")
 
@@ -96,6 +96,11 @@ def _row(status: RepositoryStatus) -> str:
         parts.append(f"revision {status.revision[:12]}")
     if status.state is RepositoryState.INDEXING and building.files_total:
         parts.append(f"{building.files_done}/{building.files_total} files of the next revision")
+    parts += [
+        f"{one.space} {one.ratio:.0%}" + (f" of {one.profile}" if one.role == "building" else "")
+        for one in status.coverage
+        if one.role != "previous"
+    ]
     if status.error:
         parts.append(status.error)
     return output.one_line(f"{shown_name(status)}: {', '.join(parts)}")

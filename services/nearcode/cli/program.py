@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nearcode.domain.assistant import Assistant, Repositories
+from nearcode.domain.spaces import Models
 
 if TYPE_CHECKING:
     from nearcode.embedding.sources import ModelEntry
@@ -24,6 +25,9 @@ class Client(Protocol):
 
     @property
     def repositories(self) -> Repositories: ...
+
+    @property
+    def models(self) -> Models: ...
 
     @property
     def user(self) -> str: ...
