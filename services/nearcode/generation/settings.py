@@ -20,8 +20,8 @@ class GenerationSettings(ServiceSettings):
     api_key_file: Path | None = None
     """File that holds the API key for `url`. A path, because settings are printed and secrets must not be."""
     ca_file: Path | None = None
-    """Certificates (PEM) of the authorities that vouch for an `https://` or `grpcs://` server. Empty: those of `[tls]`, else the
-    system's."""
+    """Certificates (PEM) of the authorities that vouch for an `https://` or `grpcs://` server. Empty: those of `[tls]`, else
+    the system's."""
     allow_plaintext: bool = False
     """Send prompts, which hold code, to an `http://` or `grpc://` server beyond this machine. Every start logs a warning."""
     profile: str = ""
