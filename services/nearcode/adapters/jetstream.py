@@ -1,6 +1,7 @@
 """NATS JetStream: the bus. At least once, acknowledged after the effect, quarantined after the last retry."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -35,13 +36,16 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
     """Connects and stays connected: reconnects for ever. `url`: one or several, separated by commas. `context`: whom to trust
     and what to show where a server speaks TLS; at `tls://` nothing less is accepted. Raises Unavailable when no broker can be
     reached now, with CERTIFICATE when TLS is to blame."""
+    servers = [each.strip() for each in url.split(",")]
     faults: list[str] = []
+    first = True
 
     async def say(error: Exception) -> None:
         faults.append(fault(error))
-        log.warning("event broker", error=faults[-1] or str(error))
+        log.warning("event broker", error=faults[-1] or str(error) or type(error).__name__)
+        if first and len(faults) >= len(servers) and all(faults[-len(servers) :]):
+            raise error  # no certificate gets better by trying again
 
-    servers = [each.strip() for each in url.split(",")]
     client = EncryptedClient() if encrypts(url) else Client()
     trying = client.connect(
         servers,
@@ -52,13 +56,14 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
         # The client library would go on trying for ever, also the first time.
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.2,  # type: ignore[arg-type]
-        connect_timeout=2,
+        connect_timeout=TIMEOUT,  # type: ignore[arg-type]
         ping_interval=5,  # a server that fell silent is left after 15 s; the library's two minutes are for other networks
     )
     try:
-        await asyncio.wait_for(trying, TIMEOUT)
+        await asyncio.wait_for(trying, TIMEOUT if len(servers) == 1 else 2 * TIMEOUT)
     except (NatsError, OSError, TimeoutError) as error:
-        await client.close()
+        with contextlib.suppress(TimeoutError):  # the library waits for ever for the end of a connection that TLS broke off
+            await asyncio.wait_for(client.close(), 0.2)
         places = ", ".join(server.rpartition("@")[2].rpartition("//")[2] for server in servers)
         if known := next(filter(None, reversed(faults)), ""):
             raise Unavailable(f"the event broker at {places} cannot be used: {known}", Reason.CERTIFICATE, 30.0) from error
