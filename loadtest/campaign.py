@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import grpc
+
 from loadtest.caller import Target
-from loadtest.embedded import Cores, engine
+from loadtest.embedded import Cores, EmbeddedEngine, engine
 from loadtest.figures import Run, run_figures
 from loadtest.generator import Job, generate
 from loadtest.knee import KneeSearch
@@ -62,13 +64,20 @@ class Campaign:
         for mode in modes:
             with engine(self._home, admission=mode == "on", generate=self._generate) as running:
                 self._say(f"engine with admission control {mode}")
-                await self._measure(running.target, mode == "on", rate or self._result.knee, running.pid)
+                await self._checked(running, mode == "on", rate or self._result.knee)
         return self._result
 
     async def running(self, rate: float | None = None) -> Result:
         """On an engine that runs already, as it is configured."""
         await self._measure(self._plan.job.target, True, rate or 0.0, 0)
         return self._result
+
+    async def _checked(self, running: EmbeddedEngine, admission: bool, rate: float) -> None:
+        try:
+            await self._measure(running.target, admission, rate, running.pid)
+        except (RuntimeError, grpc.aio.AioRpcError):
+            running.check()  # says more than that nobody answers
+            raise
 
     async def _measure(self, target: Target, admission: bool, rate: float, pid: int) -> None:
         plan = self._plan

@@ -24,8 +24,18 @@ _ROLES = {"embedded_model_server": "language model", "qdrant_edge_worker": "inde
 class EmbeddedEngine:
     """A running engine."""
 
-    pid: int
+    process: "subprocess.Popen[str]"
     target: Target
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def check(self) -> None:
+        """Raises RuntimeError when the engine has ended."""
+        if (code := self.process.poll()) is not None:
+            raise RuntimeError(f"the engine ended with {code}; the end of its log:\n{self.log.read_text()[-2000:]}")
 
 
 def copy_of(code: Path, folder: Path) -> Path:
@@ -42,15 +52,16 @@ def engine(home: Path, *, admission: bool, generate: bool) -> Iterator[EmbeddedE
     env["NEARCODE_GATEWAY__ADMISSION"] = "true" if admission else "false"
     if not generate:
         env["NEARCODE_GENERATION__MODEL_PATH"] = str(home / "no-model.gguf")
-    with (home / "run.log").open("a") as log:
+    log = home / "run.log"
+    with log.open("a") as errors:
         command = [sys.executable, "-m", "nearcode", "run", "--json"]
-        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"the engine did not start:\n{(home / 'run.log').read_text()[-2000:]}")
+        raise RuntimeError(f"the engine did not start; the end of its log:\n{log.read_text()[-2000:]}")
     try:
-        yield EmbeddedEngine(process.pid, Target(json.loads(line)["grpc"], read_token(home / "token")))
+        yield EmbeddedEngine(process, Target(json.loads(line)["grpc"], read_token(home / "token")), log)
     finally:
         process.terminate()
         try:

@@ -81,6 +81,7 @@ def _kind(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     answered = [outcome for outcome in outcomes if outcome.ended == OK]
     plans = Counter(f"{one.plan} ({one.degraded})" if one.degraded else one.plan for one in answered)
     return {
+        "deadline": outcomes[0].deadline,
         "offered": len(outcomes),
         "good": sum(outcome.good for outcome in outcomes),
         "full": sum(outcome.full for outcome in outcomes),

@@ -18,7 +18,7 @@ from loadtest.questions import sources
 
 _SERVICE = "/nearcode.api.repositories.v1.RepositoriesService/"
 _POLL_SECONDS = 0.1
-_CALL_SECONDS = 5.0
+_CALL_SECONDS = 20.0
 
 
 class Repository:
@@ -54,7 +54,7 @@ class Repository:
 
 
 class Updates:
-    """Changes a file `rate` times a second at most, the next when the last is searchable; `figures` tells how long that took."""
+    """Changes a file `rate` times a second at most, the next when the last is searchable. `figures` tells how long it took."""
 
     def __init__(self, repository: Repository, folder: Path, rate: float, seed: int) -> None:
         self._repository, self._rate = repository, rate

@@ -5,14 +5,14 @@ overload the work then goes to calls that can still be answered, instead of to t
 from the moment the call reached the process, so the event loop's own queue is in it; `ConcurrencyLimit` keeps that queue short.
 """
 
-import statistics
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from nearcode.runtime.concurrency_limit import MOST, ConcurrencyLimit
 from nearcode.runtime.fair_queue import FairQueue
+from nearcode.runtime.method_times import MethodTimes
 
 
 class Criticality(IntEnum):
@@ -51,7 +51,6 @@ WAITING_SHARE = 0.15
 calls, only later ones (CoDel: Nichols and Jacobson, 2012), and a completion that waited has no time for its context."""
 MOST_WAITING = 256
 """Calls that wait at most. More than can be served within any interactive deadline."""
-_REMEMBERED = 32
 _WEIGHT = 0.1
 _SOONEST, _LATEST = 0.1, 5.0
 
@@ -105,7 +104,7 @@ class Admission:
         self.in_flight = 0
         self._working: Counter[Criticality] = Counter()
         self._queue: FairQueue[Ticket] = FairQueue()
-        self._typical: dict[str, deque[float]] = {}
+        self._times: dict[str, MethodTimes] = {}
         self._hold = 0.02
         self._turns = 0
 
@@ -121,8 +120,8 @@ class Admission:
 
     def typical(self, method: str) -> float:
         """Median seconds until the answer, or until a stream's first message, of the last calls of a method."""
-        seen = self._typical.get(method)
-        return statistics.median(seen) if seen else 0.0
+        times = self._times.get(method)
+        return times.typical() if times else 0.0
 
     def ask(self, ticket: Ticket, now: float) -> Refusal | None:
         """Refuses a call, or admits it: `ticket.working` tells whether it may begin or has to wait for `ticket.settle`."""
@@ -150,7 +149,7 @@ class Admission:
         ticket.holding = False
         self._working[ticket.criticality] -= 1
         seconds = now - ticket.began
-        self._typical.setdefault(ticket.method, deque(maxlen=_REMEMBERED)).append(seconds)
+        self.limit.took(self._times.setdefault(ticket.method, MethodTimes()).add(seconds))
         self._hold += _WEIGHT * (seconds - self._hold)
         self._next(now)
 
