@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.auth.token import ensure_token
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason
-from nearcode.domain.spaces import COMPLETION, collection_key
+from nearcode.domain.spaces import CHAT, COMPLETION, collection_key
 from nearcode.settings import Settings
 from nearcode.spaces import Spaces
 from nearcode.stores import once
@@ -186,7 +186,7 @@ class App(Spaces):
         observer = self.observers.parsers
         pool = ParserPool(settings.workers, settings.cpu_seconds, settings.wall_seconds, self._log("parser"), observer)
         self._children.append(pool.close)
-        return Chunking(await self.ingestion(), pool, self.is_current)
+        return Chunking(await self.ingestion(), pool, self.is_current, {CHAT: self.settings.embedding.chat.shape})
 
     @once
     async def vector_cache(self) -> Any:

@@ -34,7 +34,7 @@ class MemoryBlobs:
 class InProcess:
     """Parses in this process."""
 
-    async def outline(self, files: Sequence[tuple[FileVersion, bytes]]) -> list[FileOutline]:
+    async def outline(self, files: Sequence[tuple[FileVersion, bytes]], shape: str) -> list[FileOutline]:
         found = []
         for version, source in files:
             found.append(outline(version.path, source))

@@ -2,14 +2,9 @@
 
 from dataclasses import dataclass
 
-from nearcode.chunking.definition import LONG_FUNCTION, Definition, Span, Structure
+from nearcode.chunking.definition import Definition, Span, Structure
 from nearcode.chunking.lines import Lines, Run, split
-
-PIECE_LINES = 60
-"""Lines of a block, and of a part of a long definition, at most: about 600 tokens, one subject."""
-
-CLASS_LINES = 120
-"""Lines of a class's outline at most; fields beyond it become blocks, further signatures are left to their methods' chunks."""
+from nearcode.chunking.shapes import DEFINITIONS, Shape
 
 _FEW_COMMENTS = 5
 """Lines. Comments between definitions, without code, are worth a chunk only when there are more."""
@@ -42,7 +37,7 @@ class _Region:
     owner: Definition | None = None
 
 
-def lay_out(structure: Structure) -> list[Piece]:
+def lay_out(structure: Structure, shape: Shape = DEFINITIONS) -> list[Piece]:
     """The chunks of a source, in order of their first line, an enclosing one before those inside."""
     pieces: list[Piece] = []
     lines = structure.lines
@@ -52,13 +47,13 @@ def lay_out(structure: Structure) -> list[Piece]:
     while work:
         region = work.pop()
         for child in region.children:
-            _lay_child(child, region.scopes, lines, pieces, work)
+            _lay_child(child, region.scopes, lines, pieces, work, shape)
         gaps = _gaps(region, structure)
         if region.owner and region.owner.is_class():
-            gaps = _lay_class(region, region.owner, gaps, lines, pieces)
+            gaps = _lay_class(region, region.owner, gaps, lines, pieces, shape)
         outer = region.owner if region.owner and region.owner.kind == "function" else None
         for gap in gaps:
-            for run in split(lines, gap, PIECE_LINES):
+            for run in split(lines, gap, shape.piece):
                 pieces.append(Piece(_kind(outer), run, _outer_scopes(region, outer), outer))
     pieces.sort(key=lambda piece: (piece.run[0], -piece.run[1]))
     return pieces
@@ -77,7 +72,9 @@ def _outer_scopes(region: _Region, owner: Definition | None) -> tuple[Span, ...]
     return region.scopes[: owner.outer] if owner else region.scopes
 
 
-def _lay_child(child: Definition, scopes: tuple[Span, ...], lines: Lines, pieces: list[Piece], work: list[_Region]) -> None:
+def _lay_child(
+    child: Definition, scopes: tuple[Span, ...], lines: Lines, pieces: list[Piece], work: list[_Region], shape: Shape
+) -> None:
     """Adds a definition without parts as chunks, or its parts to the work."""
     if child.kind == "function" and child.scope:
         scopes = (*scopes, child.scope)
@@ -90,8 +87,8 @@ def _lay_child(child: Definition, scopes: tuple[Span, ...], lines: Lines, pieces
         work.append(_Region((child.first, child.last), child.children, inside, child))
     else:
         run = (child.first, child.last)
-        whole = child.last - child.first < LONG_FUNCTION and len(split(lines, run, LONG_FUNCTION)) == 1
-        for part in [run] if whole else split(lines, run, PIECE_LINES):
+        whole = child.last - child.first < shape.longest and len(split(lines, run, shape.longest)) == 1
+        for part in [run] if whole else split(lines, run, shape.piece):
             pieces.append(Piece(_kind(child), part, scopes, child))
 
 
@@ -126,12 +123,14 @@ def _trivial(run: Run, heads: set[int], structure: Structure) -> bool:
     return comments <= _FEW_COMMENTS
 
 
-def _lay_class(region: _Region, owner: Definition, gaps: list[Run], lines: Lines, pieces: list[Piece]) -> list[Run]:
+def _lay_class(
+    region: _Region, owner: Definition, gaps: list[Run], lines: Lines, pieces: list[Piece], shape: Shape
+) -> list[Run]:
     """Adds the outline of a class: its own lines and the heads of its members. Returns the lines that found no room."""
     heads = [_head(child) for child in region.children if child.kind != "namespace"]
     runs: list[Run] = []
     left: list[Run] = []
-    room = CLASS_LINES
+    room = shape.outline
     for run, own in sorted([(gap, True) for gap in gaps] + [(head, False) for head in heads]):
         length = run[1] - run[0] + 1
         if length <= room:

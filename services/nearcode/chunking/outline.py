@@ -5,12 +5,13 @@ from nearcode.api.repositories.v1 import repositories_pb2 as repositories
 from nearcode.chunking.assembly import add_chunk, distinct, flat
 from nearcode.chunking.grammars import grammar_for
 from nearcode.chunking.layout import lay_out
+from nearcode.chunking.shapes import DEFINITIONS, Shape
 from nearcode.chunking.structure import TooComplex, structure
 from nearcode.chunking.windows import cut_by_lines, unparsed
 from nearcode.domain.languages import language_of
 
 
-def outline(path: str, source: bytes) -> FileOutline:
+def outline(path: str, source: bytes, shape: Shape = DEFINITIONS) -> FileOutline:
     """The outline of a file, without its `file`. For use in a process that may be killed: hostile input takes for ever."""
     language = language_of(path, source[:200])
     easy = unparsed(path, source)
@@ -23,6 +24,6 @@ def outline(path: str, source: bytes) -> FileOutline:
         return cut_by_lines(path, source, str(reason))
     result = FileOutline(language=grammar.name, state=repositories.FILE_STATE_INDEXED)
     result.imports.extend(flat(distinct(found.imports, source)))
-    for piece in lay_out(found):
+    for piece in lay_out(found, shape):
         add_chunk(result, piece, found)
     return result

@@ -10,18 +10,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from nearcode.chunking.outline import outline
+from nearcode.chunking.shapes import SHAPES
 from nearcode.runtime.child import serve
 
 _MEMORY = 2**30
 """Bytes of address space: twice what the largest file that is indexed needs."""
 
 
-def outlines(cpu_seconds: float, files: Sequence[tuple[str, bytes]]) -> list[bytes]:
-    """Serialized outlines of (path, source) pairs. A file that takes more than `cpu_seconds` ends the process by SIGPROF."""
+def outlines(cpu_seconds: float, request: tuple[str, Sequence[tuple[str, bytes]]]) -> list[bytes]:
+    """Serialized outlines of (path, source) pairs in the shape named. A file that takes more than `cpu_seconds` ends the
+    process by SIGPROF."""
+    shape, files = request
     done: list[bytes] = []
     for path, source in files:
         _arm(cpu_seconds)
-        done.append(outline(path, source).SerializeToString())
+        done.append(outline(path, source, SHAPES[shape]).SerializeToString())
     _arm(0)
     return done
 

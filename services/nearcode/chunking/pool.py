@@ -56,28 +56,28 @@ class ParserPool:
         """Process ids of the parsers that run now."""
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
-    async def outline(self, files: Sequence[Source]) -> list[FileOutline]:
-        """Outlines of files, in their order, `file` filled in. Never fails because of what a file holds."""
+    async def outline(self, files: Sequence[Source], shape: str = "definitions") -> list[FileOutline]:
+        """Outlines of files, in their order, `file` filled in; `shape` names one of shapes.py. Never fails because of what a file holds."""
         with spanned(tracer, "parse", {conventions.FILES: len(files)}):
-            groups = await asyncio.gather(*map(self._group, _groups(files)))
+            groups = await asyncio.gather(*(self._group(group, shape) for group in _groups(files)))
         return [outline for group in groups for outline in group]
 
     async def close(self) -> None:
         """Ends the processes."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    async def _group(self, files: Sequence[Source]) -> list[FileOutline]:
+    async def _group(self, files: Sequence[Source], shape: str) -> list[FileOutline]:
         try:
-            return await self._call(files)
+            return await self._call(files, shape)
         except (WorkerDied, WorkerFailed, TimeoutError):
-            return [await self._alone(file) for file in files]
+            return [await self._alone(file, shape) for file in files]
 
-    async def _alone(self, file: Source) -> FileOutline:
+    async def _alone(self, file: Source, shape: str) -> FileOutline:
         """One file by itself, so that it is known which one kills the parser."""
         reason = _CRASHED
         for _ in range(_ATTEMPTS):
             try:
-                return (await self._call([file]))[0]
+                return (await self._call([file], shape))[0]
             except TimeoutError:
                 reason = _OUT_OF_TIME
                 break
@@ -91,11 +91,11 @@ class ParserPool:
         version, source = file
         return _of(version, await asyncio.to_thread(cut_by_lines, version.path, source, reason))
 
-    async def _call(self, files: Sequence[Source]) -> list[FileOutline]:
+    async def _call(self, files: Sequence[Source], shape: str) -> list[FileOutline]:
         worker = await self._idle.get()
         began = time.monotonic()
         try:
-            answers = await worker.call([(version.path, source) for version, source in files], self._wall_seconds)
+            answers = await worker.call((shape, [(version.path, source) for version, source in files]), self._wall_seconds)
         except (WorkerDied, TimeoutError) as error:
             late = isinstance(error, TimeoutError) or (isinstance(error, WorkerDied) and _out_of_time(error))
             self._observer.restarted("late" if late else "crashed")

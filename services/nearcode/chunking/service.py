@@ -1,6 +1,7 @@
 """The use cases of chunking: cut one part of a revision, preview one file."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
@@ -16,6 +17,8 @@ LARGEST_PREVIEW = 2**20
 _READ_BYTES = 8 * 2**20
 """Bytes of sources held at once."""
 
+_SHAPE = "definitions"
+
 IsCurrent = Callable[[Build], Awaitable[bool]]
 """Whether a build is still wanted."""
 
@@ -23,14 +26,16 @@ IsCurrent = Callable[[Build], Awaitable[bool]]
 class Parsers(Protocol):
     """Outlines files, whatever they hold, in their order."""
 
-    async def outline(self, files: Sequence[tuple[FileVersion, bytes]]) -> list[FileOutline]: ...
+    async def outline(self, files: Sequence[tuple[FileVersion, bytes]], shape: str) -> list[FileOutline]: ...
 
 
 class Chunking:
-    """Source files to outlines of chunks."""
+    """Source files to outlines of chunks. `shapes` names the shape of each index space that does not take the default."""
 
-    def __init__(self, blobs: Blobs, parsers: Parsers, is_current: IsCurrent) -> None:
-        self._blobs, self._parsers, self._is_current = blobs, parsers, is_current
+    def __init__(
+        self, blobs: Blobs, parsers: Parsers, is_current: IsCurrent, shapes: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._blobs, self._parsers, self._is_current, self._shapes = blobs, parsers, is_current, shapes
 
     async def cut_part(self, event: RevisionSynced) -> list[ChunksCut]:
         """The batches of a part, in file order, each small enough for an event; none when the build is stale.
@@ -40,8 +45,9 @@ class Chunking:
         if not await self._is_current(event.build):
             return []
         outlines: list[FileOutline] = []
+        shape = self._shapes.get(event.build.collection.partition("-")[0], _SHAPE)
         async for group in self._read(event):
-            outlines += await self._outline(group)
+            outlines += await self._outline(group, shape)
         return pack(event, outlines)
 
     async def give_up(self, event: RevisionSynced, reason: str) -> list[ChunksCut]:
@@ -61,7 +67,8 @@ class Chunking:
             raise InvalidRequest(
                 f"source has {len(source):,} bytes; a preview takes {LARGEST_PREVIEW:,}", Reason.TOO_LARGE, field="source"
             )
-        return (await self._parsers.outline([(FileVersion(path, blob_id(source), len(source)), source)]))[0]
+        version = FileVersion(path, blob_id(source), len(source))
+        return (await self._parsers.outline([(version, source)], _SHAPE))[0]
 
     async def _read(self, event: RevisionSynced) -> AsyncIterator[list[tuple[FileVersion, bytes | None]]]:
         versions = [FileVersion(file.path, file.blob, file.size) for file in event.files]
@@ -75,8 +82,9 @@ class Chunking:
                 group, held = [], 0
         yield group
 
-    async def _outline(self, group: Sequence[tuple[FileVersion, bytes | None]]) -> list[FileOutline]:
-        found = iter(await self._parsers.outline([(version, data) for version, data in group if data is not None]))
+    async def _outline(self, group: Sequence[tuple[FileVersion, bytes | None]], shape: str) -> list[FileOutline]:
+        present = [(version, data) for version, data in group if data is not None]
+        found = iter(await self._parsers.outline(present, shape))
         return [next(found) if data is not None else _gone(version) for version, data in group]
 
 

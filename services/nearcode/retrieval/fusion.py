@@ -102,7 +102,7 @@ def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
         ("chat", chat, best_chat, weight * of_chat),
     ):
         for hit in hits:
-            candidate = found.setdefault(_place(hit), Candidate(hit))
+            candidate = found.setdefault(_place(hit) if hits is not chat else _counterpart(found, hit), Candidate(hit))
             if best > 0.0 and hit.score > 0.0:
                 candidate.add(name, unit * share * hit.score / best)
     if lanes.chat and of_chat:
@@ -115,6 +115,19 @@ def _stand_in(candidates: Iterable[Candidate], chat: ChatLane, part: float) -> N
     for candidate in candidates:
         if "chat" not in candidate.reasons and candidate.hit.chunk.repository not in chat.whole:
             candidate.add("chat (not filled yet)", candidate.reasons.get("dense", 0.0) / part)
+
+
+def _counterpart(found: Iterable[Place], hit: Hit) -> Place:
+    """The place of which more than half is the same lines, for a space may be cut into other chunks; else the hit's own."""
+    own = _place(hit)
+    best, most = own, 0.5
+    for place in found:
+        if place[:3] == own[:3]:
+            shared = min(place[4], own[4]) - max(place[3], own[3]) + 1
+            union = max(place[4], own[4]) - min(place[3], own[3]) + 1
+            if shared / union > most:
+                best, most = place, shared / union
+    return best
 
 
 def _best(hits: Sequence[Hit]) -> float:
