@@ -57,7 +57,8 @@ class ParserPool:
         return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
     async def outline(self, files: Sequence[Source], shape: str = "definitions") -> list[FileOutline]:
-        """Outlines of files, in their order, `file` filled in; `shape` names one of shapes.py. Never fails because of what a file holds."""
+        """Outlines of files, in their order, `file` filled in; `shape` names one of shapes.py. Never fails because of what a
+        file holds."""
         with spanned(tracer, "parse", {conventions.FILES: len(files)}):
             groups = await asyncio.gather(*(self._group(group, shape) for group in _groups(files)))
         return [outline for group in groups for outline in group]
