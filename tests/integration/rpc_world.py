@@ -9,6 +9,7 @@ import grpc
 from nearcode.api.generation.v1 import generation_pb2
 from nearcode.api.retrieval.v1 import retrieval_pb2
 from nearcode.domain.errors import NearcodeError, Unauthenticated
+from nearcode.runtime.admission import Admission
 from nearcode.runtime.channel import Channel, Client, connect
 from nearcode.runtime.health import Health
 from nearcode.runtime.server import Call, RpcServer, rpc_handler
@@ -117,6 +118,7 @@ async def world(
     token: str | None = "ada",
     credentials: grpc.ServerCredentials | None = None,
     tls: Tls | None = None,
+    admission: Admission | None = None,
     **limits: float,
 ) -> AsyncIterator[World]:
     """A server on `listen` and a channel to it. `credentials`: what the server shows; `tls`: what its caller trusts."""
@@ -130,6 +132,7 @@ async def world(
         health=health,
         observe=lambda *call: observed.append(call),
         credentials=credentials,
+        admission=admission,
     )
     await health.start()
     async with server:
