@@ -48,8 +48,8 @@ async def cached(folder: Path) -> AsyncIterator[Embedder]:
 
 
 @asynccontextmanager
-async def onnx(name: str, weights: Path, log: Path, idle: bool = False) -> AsyncIterator[Embedder]:
-    embedder = OnnxEmbedder(profile(name), weights, log, idle=idle)
+async def onnx(name: str, weights: Path, log: Path) -> AsyncIterator[Embedder]:
+    embedder = OnnxEmbedder(profile(name), weights, log)
     yield embedder
     await embedder.close()
 
@@ -69,7 +69,6 @@ TRANSFORMERS: Mapping[str, Build] = {
     "onnxruntime, bge-small": lambda folder: onnx("bge-small-en-v1-5", models.bge_small(), folder / "log"),
     "onnxruntime, minilm": lambda folder: onnx("minilm-l6-v2", models.minilm(), folder / "log"),
     "Triton, bge-small": lambda folder: triton("bge-small-en-v1-5", folder),
-    "onnxruntime, idle": lambda folder: onnx("bge-small-en-v1-5", models.bge_small(), folder / "log", idle=True),
 }
 
 
