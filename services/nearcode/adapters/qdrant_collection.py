@@ -126,11 +126,11 @@ class Collection:
 
     async def _create(self) -> None:
         dense = wire.VectorParams(size=self._space.profile.dimensions, distance=wire.Distance.Cosine, on_disk=True)
-        sparse = wire.SparseVectorConfig(map={layout.LEXICAL: wire.SparseVectorParams()})
+        lexical = wire.SparseVectorParams(index=wire.SparseIndexConfig(on_disk=True))
         request = wire.CreateCollection(
             collection_name=self.name,
             vectors_config=wire.VectorsConfig(params_map=wire.VectorParamsMap(map={layout.DENSE: dense})),
-            sparse_vectors_config=sparse,
+            sparse_vectors_config=wire.SparseVectorConfig(map={layout.LEXICAL: lexical}),
             hnsw_config=wire.HnswConfigDiff(m=layout.HNSW_M, payload_m=layout.HNSW_M),
             quantization_config=wire.QuantizationConfig(scalar=_quantization()),
             on_disk_payload=True,
@@ -207,7 +207,9 @@ def _payload_indexes() -> dict[str, wire.CreateFieldIndexCollection]:
         field: wire.CreateFieldIndexCollection(
             wait=True, field_name=field, field_type=wire.FieldType.FieldTypeKeyword,
             field_index_params=wire.PayloadIndexParams(
-                keyword_index_params=wire.KeywordIndexParams(is_tenant=field == layout.REPOSITORY)
+                keyword_index_params=wire.KeywordIndexParams(
+                    is_tenant=field == layout.REPOSITORY, on_disk=field not in layout.IN_MEMORY
+                )
             ),
         )
         for field in layout.KEYWORDS

@@ -44,8 +44,12 @@ TRACE = "trace"
 SEARCHABLE = "searchable"
 PACKED = "chunk"
 
-KEYWORDS = (REPOSITORY, PATH, BLOB, LIVE, DEFINITIONS, "references", "imports", DIRECTORIES)
-"""Fields with a keyword index on the server; `repository` is the tenant."""
+KEYWORDS = (REPOSITORY, LIVE, PATH, BLOB, DEFINITIONS, DIRECTORIES)
+"""Fields with a keyword index on the server; `repository` is the tenant. References and imports have none while no lane filters
+by them: of a point's bytes they would be the most. An index that is added here is made at the next start."""
+
+IN_MEMORY = (REPOSITORY, LIVE)
+"""Indexes that every query needs. The others lie on disk: in memory they would take as much as all the rest of a point."""
 
 EDGE_KEYWORDS = (REPOSITORY, SEARCHABLE, PATH, DEFINITIONS)
 """Fields with a keyword index in the embedded store; `path` also answers prefixes, so that it needs no `directories`."""
