@@ -8,10 +8,12 @@ import urllib.request
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2
 
 from tests.engines import SERVICES, Engine
 from tests.metric_pages import documented, shown
+from tests.servers import wait_until
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -38,16 +40,24 @@ def test_every_process_is_ready_and_counts_its_calls(engine: Engine) -> None:
     assert any("RepositoriesService/List" in get(door, "/metrics")[1] for door in doors)
 
 
+@pytest.fixture(scope="module")
 def pages(engine: Engine, shop: Path) -> dict[str, str]:
     """What /metrics of each process answers after the main job, by the process' services."""
-    engine.command("complete", f"{shop}/shop/cart.py:21:16", "--json", "--deadline", "8000")
+    engine.command("complete", f"{shop}/shop/cart.py:21:16", "--json", "--deadline", "3000")
     doors = {name.removesuffix("ops").strip(): door for name, door in engine.addresses.items() if "ops" in name}
-    return {name or ", ".join(SERVICES): get(door, "/metrics")[1] for name, door in doors.items()}
+    found: dict[str, str] = {}
+
+    def told() -> bool:  # repositories are looked up every five seconds at most
+        found.update({name or ", ".join(SERVICES): get(door, "/metrics")[1] for name, door in doors.items()})
+        return any("nearcode_repository_info{" in page for page in found.values())
+
+    wait_until(told, 20, lambda: "no process tells of the repository")
+    return found
 
 
-def test_every_process_shows_the_metrics_of_its_services_as_documented(engine: Engine, shop: Path) -> None:
+def test_every_process_shows_the_metrics_of_its_services_as_documented(pages: dict[str, str]) -> None:
     known = documented()
-    for services, page in pages(engine, shop).items():
+    for services, page in pages.items():
         found = shown(page)
         expected = {
             name
@@ -60,9 +70,8 @@ def test_every_process_shows_the_metrics_of_its_services_as_documented(engine: E
             assert family.labels <= known[name].labels, name
 
 
-def test_metrics_are_named_as_prometheus_wants_and_say_what_was_done(engine: Engine, shop: Path) -> None:
-    found = pages(engine, shop)
-    for page in found.values():
+def test_metrics_are_named_as_prometheus_wants_and_say_what_was_done(pages: dict[str, str]) -> None:
+    for page in pages.values():
         for name, family in shown(page).items():
             assert re.fullmatch(r"(nearcode|rpc)(_[a-z]+)+", name), name
             assert family.text.endswith("."), name
@@ -71,7 +80,7 @@ def test_metrics_are_named_as_prometheus_wants_and_say_what_was_done(engine: Eng
         if promtool := shutil.which("promtool"):
             checked = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, text=True)
             assert checked.returncode == 0, checked.stdout + checked.stderr
-    all_pages = "\n".join(found.values())
+    all_pages = "\n".join(pages.values())
     for line in (
         r'nearcode_answers_total{degraded="\w*",kind="completion",plan="hybrid"} [1-9]',
         r'nearcode_event_handler_seconds_count{event="ChunksCut",outcome="done"} [1-9]',
