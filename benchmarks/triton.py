@@ -36,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.models import bge_small  # noqa: E402 - the checkout is not a package
 from tests.servers import Server  # noqa: E402
+from tests.triton_models import bge_small_environment, own_model  # noqa: E402
 from tests.triton_server import triton_server  # noqa: E402
 
 MODEL = "bge-small-en-v1-5"
@@ -163,8 +164,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        weights = {"NEARCODE_WEIGHTS": str(bge_small().parent)}
-        with triton_server(Path(folder), ROOT / "models", environment=weights) as server:
+        repository = own_model(Path(folder, "models"), MODEL)
+        with triton_server(Path(folder), repository, environment=bge_small_environment()) as server:
             result = asyncio.run(compare(server, args.chunks, args.pairs))
     show(result)
     if args.json:

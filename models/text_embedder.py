@@ -24,6 +24,13 @@ PROVIDERS = {
 }
 
 
+POOLING = {
+    "cls": lambda hidden, mask: hidden[:, 0],
+    "mean": lambda hidden, mask: (hidden * mask[..., None]).sum(1, dtype=np.float32) / mask.sum(1, dtype=np.float32)[:, None],
+    "last": lambda hidden, mask: hidden[np.arange(len(hidden)), mask.sum(1) - 1],
+}
+
+
 class TritonPythonModel:
     """One instance: a tokenizer, a session and, on a processor, threads of its own."""
 
@@ -34,7 +41,7 @@ class TritonPythonModel:
         folder = _weights(values["weights"], Path(args["model_repository"], args["model_version"]))
         provider = values["execution_provider"] or "cpu"
         self._dimensions = int(config["output"][0]["dims"][-1])
-        self._mean = {"cls": False, "mean": True}[values["pooling"]]
+        self._pooled = POOLING[values["pooling"]]
         self._tokens_a_run = 0 if provider == "cpu" else int(values["tokens_a_run"])
         self._threads = ThreadPoolExecutor(int(values["threads"]) or len(os.sched_getaffinity(0)))
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -82,9 +89,9 @@ class TritonPythonModel:
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        hidden = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
-        pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1)[:, None] if self._mean else hidden[:, 0]
-        return (pooled / np.linalg.norm(pooled, axis=1, keepdims=True)).astype(np.float32)
+        hidden = self._session.run(None, {name: feed[name] for name in self._inputs})[0].astype(np.float32, copy=False)
+        pooled = self._pooled(hidden, mask)
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
 
 def _expanded(value: str) -> str:

@@ -50,7 +50,8 @@ class TritonServer(Server):
     """Ends its models' processes with it: a killed server may leave them waiting for it, with their shared memory."""
 
     def _end(self, how: signal.Signals) -> None:
-        stubs = psutil.Process(self.pid).children(recursive=True) if self.process else []
+        alive = self.process and self.process.poll() is None
+        stubs = psutil.Process(self.pid).children(recursive=True) if alive else []
         commands = [stub.cmdline() for stub in stubs]
         super()._end(how)
         for stub in psutil.wait_procs(stubs, timeout=2.0)[1]:

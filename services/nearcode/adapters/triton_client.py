@@ -17,7 +17,7 @@ _CHANNEL = [
     ("grpc.max_send_message_length", 2**31 - 1),
     ("grpc.max_receive_message_length", 2**31 - 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # despite its name: what one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 1000),  # a server that was restarted is found within a second
     ("grpc.enable_retries", 0),  # what is tried again, and how long, is decided here
 ]
@@ -81,7 +81,8 @@ class Served:
         if fault := in_grpcs_words(words):
             return Unavailable(f"Triton at {self.url} {fault}", Reason.CERTIFICATE, 30.0)
         if code == "UNAVAILABLE":
-            return Unavailable(f"no Triton server answers at {self.url}; start it, or correct {self.settings}.url", self.reason)
+            cure = f"start it, or correct {self.settings}.url"
+            return Unavailable(f"no Triton server answers at {self.url} ({words[:_SHOWN]}); {cure}", self.reason)
         if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
             return self.unavailable("may not be used with these credentials; give nearcode a certificate that Triton trusts")
         if code == "RESOURCE_EXHAUSTED":

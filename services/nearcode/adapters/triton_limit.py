@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 _QUICK, _SLOW = 3.0, 6.0
-"""Times the best cost lately. With one instance, a second request waits for as long as the first one computes, and costs twice
-as much: the instance is never idle. A third one only lengthens the queue."""
-_FORGET = 1.01
-"""Growth of the best cost with each answer, so that a server which became slower for good is not taken for a crowded one."""
+"""Times the cost of a request that is alone. With one instance a second request waits for as long as the first one computes,
+and costs twice as much: the instance is never idle. A third one only lengthens the queue."""
+_RENEWED = 200
+"""Answers until the cost of a request that is alone is measured again: it changes with the texts and with the server."""
 
 
 @dataclass(slots=True)
@@ -15,20 +15,38 @@ class InFlightLimit:
     when the server refuses. Slow answers are the sign of its queue (as in TCP Vegas: Brakmo and Peterson, 1995): one less."""
 
     most: int
-    value: float = 2.0
-    _best: float = float("inf")
+    value: float = 1.0
+    _alone: float = float("inf")
+    _answers: int = 0
+    _leaving: int = 1
+    _resumed: float = 2.0
 
     def __int__(self) -> int:
         return max(1, min(self.most, int(self.value)))
 
     def answered(self, cost: float) -> None:
         """Notes an answer; `cost` is its seconds per unit of work."""
-        self._best = min(self._best * _FORGET, cost)
-        if cost <= _QUICK * self._best:
-            self.value = min(float(self.most), self.value + 1 / max(1.0, self.value))
-        elif cost > _SLOW * self._best:
-            self.value = max(1.0, self.value - 1 / self.value)
+        self._answers += 1
+        if self._leaving:
+            self._leave(cost)
+        elif self._answers % _RENEWED == 0:
+            self._leaving, self._resumed, self.value = int(self), self.value, 1.0
+        else:
+            self._judge(cost)
 
     def refused(self) -> None:
         """Notes that the server's queue was full."""
         self.value = max(1.0, self.value / 2)
+
+    def _judge(self, cost: float) -> None:
+        self._alone = min(self._alone, cost)
+        if cost <= _QUICK * self._alone:
+            self.value = min(float(self.most), self.value + 1 / self.value)
+        elif cost > _SLOW * self._alone:
+            self.value = max(1.0, self.value - 1 / self.value)
+
+    def _leave(self, cost: float) -> None:
+        """When all who were under way are answered, the next one is alone."""
+        self._leaving -= 1
+        if not self._leaving:
+            self._alone, self.value = cost, self._resumed
