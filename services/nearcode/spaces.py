@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Conflict, NearcodeError
@@ -12,8 +11,6 @@ from nearcode.stores import Stores, once
 from nearcode.telemetry.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nearcode.adapters.jetstream_spaces import FilledCollections, KvSpaceStates
     from nearcode.domain.index import ChunkIndex, Embedder
     from nearcode.ingestion.filling import Fill
@@ -211,16 +208,6 @@ class Spaces(Stores):
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
             opening = self._opening[key] = asyncio.ensure_future(build())
         return await asyncio.shield(opening)
-
-    @contextmanager
-    def in_front(self) -> "Iterator[None]":
-        """Somebody waits for an answer: models that fill in behind pause."""
-        with ExitStack() as pauses:
-            for key, opening in self._opening.items():
-                opened = opening.done() and not opening.cancelled() and not opening.exception()
-                if opened and key.startswith("model ") and (paused := getattr(opening.result(), "paused", None)):
-                    pauses.enter_context(paused())
-            yield
 
     def _behind(self, work: Awaitable[None]) -> "asyncio.Task[None]":
         """Work that no question waits for."""

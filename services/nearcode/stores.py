@@ -1,9 +1,10 @@
 """What one process holds: its home, its stores and its models, each built once and closed in reverse order."""
 
 import asyncio
+import contextlib
 import functools
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -55,6 +56,7 @@ class Stores:
         self.built: dict[str, asyncio.Future[Any]] = {}
         self._stack = AsyncExitStack()
         self._children: list[Callable[[], Awaitable[None]]] = []
+        self._pauses: list[Callable[[], contextlib.AbstractContextManager[None]]] = []
 
     async def __aenter__(self: S) -> S:
         refuse_plaintext(self.settings)
@@ -188,7 +190,7 @@ class Stores:
             remote = TritonEmbedder(
                 profile,
                 chat.url,
-                chat.model or profile.name,
+                (chat.model if profile.name == chat.profile else "") or profile.name,
                 credentials=credentials,
                 observe=lambda sent: observe(profile.name, sent.texts, sent.took),
             )
@@ -198,17 +200,27 @@ class Stores:
         from nearcode.adapters.onnx_embedder import OnnxEmbedder
 
         behind = len(self.targets) == len(SERVICES)
-        folder = self.model_folder(profile.name) or self.home.folder / "models" / profile.name
+        folder = self.model_folder(profile.name) or chat.folder or self.home.folder / "models" / profile.name
         local = OnnxEmbedder(profile, folder, self._log("embedder"), threads=chat.threads, idle=behind)
         self._children.append(local.close)
+        if behind:
+            self._pauses.append(local.paused)
         return MeasuredEmbedder(local, self.observers.batch)
 
     def model_folder(self, profile: str) -> Path | None:
         """Where a model's files are, if they are on this machine."""
-        configured = self.settings.embedding.chat.folder
-        folder = configured if configured and profile == self.settings.embedding.chat.profile else None
-        folder = folder or self.home.folder / "models" / profile
-        return folder if (folder / "model.onnx").is_file() else None
+        from nearcode.embedding.sources import model_folder
+
+        chat = self.settings.embedding.chat
+        return model_folder(profile, self.home.folder, chat.folder if profile == chat.profile else None)
+
+    @contextlib.contextmanager
+    def in_front(self) -> Iterator[None]:
+        """Somebody waits for an answer: models that fill in behind pause."""
+        with contextlib.ExitStack() as pauses:
+            for paused in self._pauses:
+                pauses.enter_context(paused())
+            yield
 
     @once
     async def language_model(self) -> "LanguageModel":

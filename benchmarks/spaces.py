@@ -1,0 +1,153 @@
+"""Search with the transformer space against the static default, on the same questions: the difference with its 95 % interval.
+
+    python benchmarks/spaces.py --corpus CORPUS --repos repos.json --annotations FOLDER --weights FOLDER
+
+`repos.json` lists repositories (`name`, `root`) whose checkouts lie below CORPUS; FOLDER/NAME.json holds their questions (`query`,
+`relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository, then over
+repositories; the interval is a bootstrap over repositories and the questions in each. `--home` keeps vectors between runs.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nearcode import settings
+from nearcode.app import App
+from nearcode.domain.principal import Principal
+from nearcode.domain.retrieval import Query, Retriever, Snippet
+from nearcode.domain.spaces import View
+from nearcode.retrieval.service import Retrieval
+from nearcode.retrieval.settings import RetrievalSettings
+
+SEED = 20261121
+SAMPLES = 10_000
+SECONDS = 60.0
+
+
+class OneView:
+    """A view that does not change."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    async def view(self) -> View:
+        return self._view
+
+
+def matches(snippet: Snippet, target: str | dict[str, Any]) -> bool:
+    """Whether a snippet is of the file, and touches the lines if there are any."""
+    path = target if isinstance(target, str) else target["path"]
+    if not (snippet.path == path or snippet.path.endswith("/" + path) or path.endswith("/" + snippet.path)):
+        return False
+    start, end = ("", "") if isinstance(target, str) else (target.get("start_line") or "", target.get("end_line") or "")
+    return start == "" or end == "" or not (snippet.end_line < int(start) or snippet.start_line > int(end))
+
+
+def ndcg(snippets: Sequence[Snippet], targets: Sequence[str | dict[str, Any]], k: int = 10) -> float:
+    """Each target counts once, at the first snippet that matches it."""
+    ranks = {next((at for at, one in enumerate(snippets[:k], 1) if matches(one, target)), 0) for target in targets} - {0}
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(targets)) + 1))
+    return sum(1 / math.log2(rank + 1) for rank in ranks) / ideal if ideal else 0.0
+
+
+async def index(app: App, folder: Path) -> str:
+    """Indexes a folder and waits until its chat space is filled."""
+    ingestion = await app.local_ingestion()
+    repository = (await ingestion.connect(folder.resolve().as_uri())).id
+    await ingestion.sync(repository)
+    while True:
+        status = await ingestion.get(repository)
+        if status.coverage and status.files and all(one.ratio == 1.0 for one in status.coverage):
+            return repository
+        if status.error or any(one.error for one in status.coverage):
+            raise SystemExit(f"{folder}: {status.error} {status.coverage}")
+        await asyncio.sleep(0.1)
+
+
+async def scores(retriever: Retriever, repository: str, questions: Sequence[dict[str, Any]]) -> list[float]:
+    """nDCG@10 of each question."""
+    scope = Principal("benchmark", 0, frozenset([repository])).scope()
+    found = []
+    for question in questions:
+        context = await retriever.retrieve(scope, Query(question=question["query"], limit=10), SECONDS)
+        found.append(ndcg(context.snippets, question.get("relevant", []) + question.get("secondary", [])))
+    return found
+
+
+def interval(differences: Sequence[np.ndarray]) -> tuple[float, float]:
+    """95 %: repositories are drawn, and questions within each."""
+    chance = np.random.default_rng(SEED)
+    means = []
+    for _ in range(SAMPLES):
+        drawn = [differences[at] for at in chance.integers(0, len(differences), len(differences))]
+        means.append(np.mean([one[chance.integers(0, len(one), len(one))].mean() for one in drawn]))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+async def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    home = arguments.home or Path(tempfile.mkdtemp())
+    chat = {"enabled": "on", "folder": str(arguments.weights), "profile": arguments.profile}
+    configured = settings.load(overrides={"home": str(home), "embedding": {"chat": chat}, "ingestion": {"watch": False}})
+    async with App(configured, ("all",)) as app:
+        await app.warm()
+        await app.start_workers()
+        view = replace(await app.view())
+        while view.chat is None:
+            await asyncio.sleep(0.1)
+            view = await app.view()
+        asked = RetrievalSettings()
+        plain = Retrieval(OneView(replace(view, chat=None)), await app.revisions(), asked)
+        both = Retrieval(OneView(view), await app.revisions(), asked)
+        for repo in json.loads(arguments.repos.read_text()):
+            if arguments.only and repo["name"] not in arguments.only.split(","):
+                continue
+            began = time.perf_counter()
+            questions = json.loads((arguments.annotations / f"{repo['name']}.json").read_text())
+            repository = await index(app, arguments.corpus / repo["name"] / (repo.get("root") or ""))
+            static, filled = [await scores(each, repository, questions) for each in (plain, both)]
+            rows.append({"repo": repo["name"], "static": static, "with_chat": filled})
+            took = time.perf_counter() - began
+            print(
+                f"{repo['name']:<22}{len(questions):4} questions  static {np.mean(static):.3f}  with chat {np.mean(filled):.3f}"
+                f"  {took:6.0f} s",
+                flush=True,
+            )
+            await (await app.local_ingestion()).disconnect(repository)
+    return {"rows": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("corpus", "repos", "annotations", "weights"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--profile", default="bge-small-en-v1-5")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--only", default="", help="names, separated by commas")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    told = asyncio.run(run(arguments))
+    rows = told["rows"]
+    differences = [np.array(row["with_chat"]) - np.array(row["static"]) for row in rows]
+    static, chat = (float(np.mean([np.mean(row[name]) for row in rows])) for name in ("static", "with_chat"))
+    low, high = interval(differences)
+    print(
+        f"{len(rows)} repositories, {sum(map(len, differences))} questions, nDCG@10: static {static:.4f}, with the chat space {chat:.4f}"
+    )
+    print(f"difference {chat - static:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
+    if arguments.json:
+        told |= {"static": static, "with_chat": chat, "difference": chat - static, "interval": [low, high]}
+        arguments.json.write_text(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
