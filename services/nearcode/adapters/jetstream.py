@@ -82,13 +82,11 @@ class JetStreamBus:
         self._stream: JetStreamContext = client.jetstream(timeout=TIMEOUT)
         self._closing = asyncio.Event()
         self._puller = Puller(client, self._closing)
-        self._loops: list[asyncio.Task[None]] = []
 
     async def close(self) -> None:
         """Stops fetching, waits for handlers at work (20 s at most) and hands the others' messages back."""
         self._closing.set()
         await self._puller.close(_CLOSING_SECONDS)
-        await asyncio.gather(*self._loops)
 
     async def healthy(self) -> bool:
         return self._client.is_connected
@@ -120,7 +118,7 @@ class JetStreamBus:
         for name in filter(None, (subject(event, self._org, collection, queue) for queue in queues)):
             self.subjects.append(name)
             reactor = Reactor(self._stream, self.observer, event, handler, on_dead)
-            self._loops.append(asyncio.create_task(self._puller.share(name, reactor.answer, concurrency)))
+            self._puller.share(name, reactor.answer, concurrency)
 
     async def follow(self, event: type[E], handler: Handler[E]) -> None:
         async def deliver(message: Msg) -> None:
@@ -131,7 +129,9 @@ class JetStreamBus:
                     await handler(fact)
             except (DecodeError, NearcodeError) as error:
                 log.warning("a fact was not taken", subject=message.subject, error=str(error))
+            except Exception:
+                log.exception("a follower failed", subject=message.subject)
 
         place = subject(event, self._org)
         facts = await insist(lambda: self._stream.stream_info(topology.stream_of(place)))
-        self._loops.append(asyncio.create_task(self._puller.follow(place, deliver, facts.state.last_seq + 1)))
+        self._puller.follow(place, deliver, facts.state.last_seq + 1)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -36,19 +37,20 @@ class Puller:
         self._stream = client.jetstream(timeout=TIMEOUT)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def share(self, subject: str, answer: Answer, concurrency: int) -> None:
+    def share(self, subject: str, answer: Answer, concurrency: int) -> None:
         """Works on a subject together with every process that does, by one durable consumer, some messages at once."""
         config = ConsumerConfig(
             ack_policy=AckPolicy.EXPLICIT, ack_wait=topology.ACK_WAIT, max_deliver=-1, max_ack_pending=max(16, 4 * concurrency)
         )
         stream, durable = topology.stream_of(subject), topology.durable_of(subject)
+        slots = asyncio.Semaphore(concurrency)
 
         async def consumer() -> Pulled:
             return await self._stream.pull_subscribe(subject, durable=durable, stream=stream, config=config)
 
-        await self._run(subject, consumer, answer, concurrency)
+        self._start(self._run(subject, consumer, lambda pulled: self._some_at_once(pulled, answer, slots)))
 
-    async def follow(self, subject: str, answer: Answer, sequence: int) -> None:
+    def follow(self, subject: str, answer: Answer, sequence: int) -> None:
         """Answers every message of a subject from a stream sequence on, in order, in this process. A consumer that was lost
         with its server is made again where it ended, so that nothing is missed."""
         stream = topology.stream_of(subject)
@@ -71,25 +73,31 @@ class Puller:
             await answer(message)
             sequence = message.metadata.sequence.stream + 1
 
-        await self._run(subject, consumer, taken, 1)
+        self._start(self._run(subject, consumer, lambda pulled: self._in_order(pulled, taken)))
 
     async def close(self, seconds: float) -> None:
-        """Waits for messages that are being answered, then gives them up."""
+        """After `closing`: waits for messages that are being answered, then gives them up."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _run(self, subject: str, consumer: Callable[[], Awaitable[Pulled]], answer: Answer, concurrency: int) -> None:
-        slots = asyncio.Semaphore(concurrency)
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(
+        self, subject: str, consumer: Callable[[], Awaitable[Pulled]], work: Callable[[Pulled], Awaitable[None]]
+    ) -> None:
         while not self._closing.is_set():
             try:
                 await self._connected()
                 with nats_errors():
                     pulled = await consumer()
                     try:
-                        await self._fetch(pulled, answer, slots)
+                        await work(pulled)
                     finally:
                         await _let_go(pulled)
             except (NearcodeError, NatsError) as error:
@@ -102,7 +110,7 @@ class Puller:
         while not self._client.is_connected and not self._closing.is_set():  # noqa: ASYNC110 - the client tells nobody
             await asyncio.sleep(0.05)
 
-    async def _fetch(self, pulled: Pulled, answer: Answer, slots: asyncio.Semaphore) -> None:
+    async def _some_at_once(self, pulled: Pulled, answer: Answer, slots: asyncio.Semaphore) -> None:
         async def answered(message: Msg) -> None:
             try:
                 await answer(message)
@@ -120,10 +128,20 @@ class Puller:
                 raise
             if message is None:
                 slots.release()
-                continue
-            task = asyncio.create_task(answered(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            else:
+                self._start(answered(message))
+
+    async def _in_order(self, pulled: Pulled, answer: Answer) -> None:
+        """Returns as soon as a message may have been lost on its way: none is sent twice to who does not acknowledge. A
+        consumer whose server came back begins anew, which shows in its sequence, too."""
+        expected, connections = 1, self._client.stats["reconnects"]
+        while not self._closing.is_set() and self._client.stats["reconnects"] == connections:
+            message = await self._next(pulled)
+            if message is not None:
+                if message.metadata.sequence.consumer != expected:
+                    return
+                expected += 1
+                await answer(message)
 
     async def _next(self, pulled: Pulled) -> Msg | None:
         """One message, or None when none came for a while or the bus closes. Raises ConnectionClosedError."""
