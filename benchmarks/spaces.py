@@ -2,8 +2,8 @@
 
     python benchmarks/spaces.py --corpus CORPUS --repos repos.json --annotations FOLDER --weights FOLDER
 
-`repos.json` lists repositories (`name`, `root`) whose checkouts lie below CORPUS; FOLDER/NAME.json holds their questions (`query`,
-`relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository, then over
+`repos.json` lists repositories (`name`, `root`) whose checkouts lie below CORPUS; FOLDER/NAME.json holds their questions
+(`query`, `relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository, then over
 repositories; the interval is a bootstrap over repositories and the questions in each. `--home` keeps vectors between runs.
 """
 
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def ndcg(snippets: Sequence[Snippet], targets: Sequence[str | dict[str, Any]], k
 async def index(app: App, folder: Path) -> str:
     """Indexes a folder and waits until its chat space is filled."""
     ingestion = await app.local_ingestion()
-    repository = (await ingestion.connect(folder.resolve().as_uri())).id
+    repository = (await ingestion.connect(folder.as_uri())).id
     await ingestion.sync(repository)
     while True:
         status = await ingestion.get(repository)
@@ -95,6 +96,7 @@ def interval(differences: Sequence[np.ndarray]) -> tuple[float, float]:
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
+    corpus = Path(os.path.abspath(arguments.corpus))
     home = arguments.home or Path(tempfile.mkdtemp())
     chat = {"enabled": "on", "folder": str(arguments.weights), "profile": arguments.profile}
     configured = settings.load(overrides={"home": str(home), "embedding": {"chat": chat}, "ingestion": {"watch": False}})
@@ -113,7 +115,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 continue
             began = time.perf_counter()
             questions = json.loads((arguments.annotations / f"{repo['name']}.json").read_text())
-            repository = await index(app, arguments.corpus / repo["name"] / (repo.get("root") or ""))
+            repository = await index(app, corpus / repo["name"] / (repo.get("root") or ""))
             static, filled = [await scores(each, repository, questions) for each in (plain, both)]
             rows.append({"repo": repo["name"], "static": static, "with_chat": filled})
             took = time.perf_counter() - began
@@ -140,9 +142,8 @@ def main() -> None:
     differences = [np.array(row["with_chat"]) - np.array(row["static"]) for row in rows]
     static, chat = (float(np.mean([np.mean(row[name]) for row in rows])) for name in ("static", "with_chat"))
     low, high = interval(differences)
-    print(
-        f"{len(rows)} repositories, {sum(map(len, differences))} questions, nDCG@10: static {static:.4f}, with the chat space {chat:.4f}"
-    )
+    print(f"{len(rows)} repositories, {sum(map(len, differences))} questions")
+    print(f"nDCG@10: static {static:.4f}, with the chat space {chat:.4f}")
     print(f"difference {chat - static:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
     if arguments.json:
         told |= {"static": static, "with_chat": chat, "difference": chat - static, "interval": [low, high]}

@@ -51,6 +51,10 @@ class QdrantCluster:
         """Brings an erased node back: removes the peer it was, then starts it empty beside a living one."""
         living = next(other for other in self.nodes if other.process)
         ask(f"{address(living)}/cluster/peer/{peer}?force=true", "DELETE")
+        self.start_empty(node, living)
+
+    def start_empty(self, node: Server, living: Server) -> None:
+        """Starts an erased node, which the cluster has forgotten, with the address it had."""
         self._disk(node).mkdir()
         node.command = [*node.command[:3], "--bootstrap", p2p(living)]
         node.start()
