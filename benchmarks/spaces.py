@@ -3,15 +3,15 @@
     python benchmarks/spaces.py --corpus CORPUS --repos repos.json --annotations FOLDER --weights FOLDER
 
 `repos.json` lists repositories (`name`, `root`) whose checkouts lie below CORPUS; FOLDER/NAME.json holds their questions
-(`query`, `relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository, then over
-repositories; the interval is a bootstrap over repositories and the questions in each. `--home` keeps vectors between runs.
+(`query`, `relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository,
+then over repositories; the interval is a bootstrap over repositories and the questions in each. `--home` keeps vectors
+between runs.
 """
 
 import argparse
 import asyncio
 import json
 import math
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -96,7 +96,6 @@ def interval(differences: Sequence[np.ndarray]) -> tuple[float, float]:
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
-    corpus = Path(os.path.abspath(arguments.corpus))
     home = arguments.home or Path(tempfile.mkdtemp())
     chat = {"enabled": "on", "folder": str(arguments.weights), "profile": arguments.profile}
     configured = settings.load(overrides={"home": str(home), "embedding": {"chat": chat}, "ingestion": {"watch": False}})
@@ -115,7 +114,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 continue
             began = time.perf_counter()
             questions = json.loads((arguments.annotations / f"{repo['name']}.json").read_text())
-            repository = await index(app, corpus / repo["name"] / (repo.get("root") or ""))
+            repository = await index(app, arguments.corpus / repo["name"] / (repo.get("root") or ""))
             static, filled = [await scores(each, repository, questions) for each in (plain, both)]
             rows.append({"repo": repo["name"], "static": static, "with_chat": filled})
             took = time.perf_counter() - began
@@ -131,7 +130,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("corpus", "repos", "annotations", "weights"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+        parser.add_argument(f"--{name}", type=lambda path: Path(path).absolute(), required=True)
     parser.add_argument("--profile", default="bge-small-en-v1-5")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--only", default="", help="names, separated by commas")
