@@ -49,6 +49,16 @@ async def test_the_same_content_twice_in_a_batch_is_embedded_once(tmp_path: Path
     assert one.tobytes() == other.tobytes() and embedder.embedded == ["a/b.py"]
 
 
+async def test_vectors_that_are_not_finite_are_not_remembered(tmp_path: Path) -> None:
+    cache, embedder = VectorCache(tmp_path / "vectors.sqlite", 2**20), LengthEmbedder()
+    cached = CachedEmbedder(embedder, cache)
+    for _ in range(2):
+        [array] = await cached.embed_files([FileTexts("a.py", ("not a number",))])
+        assert np.isnan(array).any()
+    await cache.close()
+    assert embedder.embedded == ["a.py", "a.py"]
+
+
 def test_a_key_depends_on_all_that_a_vector_depends_on() -> None:
     profile = ModelProfile("m", 2)
     keys = {

@@ -37,7 +37,8 @@ class CachedEmbedder:
         missing = {key: file for key, file in zip(keys, files, strict=True) if not _fits(known.get(key), file)}
         if missing:
             made = dict(zip(missing, await self._embedder.embed_files(list(missing.values())), strict=True))
-            await self._store.put({key: array.astype("<f4", copy=False).tobytes() for key, array in made.items()})
+            sound = {key: array for key, array in made.items() if np.isfinite(array).all()}  # a repaired model is asked again
+            await self._store.put({key: array.astype("<f4", copy=False).tobytes() for key, array in sound.items()})
             known |= made
         return [known[key] for key in keys]
 
