@@ -38,7 +38,8 @@ async def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which things are needed. Starts what runs nowhere, for a moment."""
     checks = [_python(), _disk(settings.home), _git(), _package("embedded index", "qdrant_edge", "qdrant-edge-py")]
     checks += [_package("parsers", "tree_sitter", "tree-sitter"), _events_program(settings)]
-    checks += [await _embedder(settings), await _engine(settings), await _language_model(settings)]
+    checks += [await _embedder(settings), await _chat_model(settings)]
+    checks += [await _engine(settings), await _language_model(settings)]
     return checks
 
 
@@ -97,6 +98,29 @@ async def _embedder(settings: Settings) -> Check:
     except NearcodeError as error:
         return Check("embedding model", str(named.weights or ""), named.profile, False, error.message)
     return Check("embedding model", str(named.weights or "wordllama"), named.profile, True)
+
+
+async def _chat_model(settings: Settings) -> Check:
+    """The chat space's model: not needed, but questions in words are understood better with it."""
+    from nearcode.embedding.profiles import profile
+    from nearcode.stores import Stores
+
+    chat, name = settings.embedding.chat, "chat model"
+    if chat.enabled == "off":
+        return Check(name, "switched off", "", True)
+    stores = Stores(settings, ())
+    found = chat.url or stores.model_folder(chat.profile)
+    if not found and chat.enabled == "auto":
+        advice = f"questions in words find more with it: nearcode models pull {chat.profile}"
+        return Check(name, "not here", "", True, advice)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await (await stores.open_model(profile(chat.profile))).embed_query("is it there", {})
+    except (NearcodeError, TimeoutError) as error:
+        return Check(name, str(found or ""), chat.profile, False, str(error) or f"no answer in {_SECONDS:.0f} s")
+    finally:
+        await stores.close_models()
+    return Check(name, str(found), chat.profile, True)
 
 
 async def _engine(settings: Settings) -> Check:

@@ -200,7 +200,8 @@ class Stores:
         from nearcode.adapters.onnx_embedder import OnnxEmbedder
 
         behind = len(self.targets) == len(SERVICES)
-        folder = self.model_folder(profile.name) or chat.folder or self.home.folder / "models" / profile.name
+        given = chat.folder if profile.name == chat.profile else None  # another model's weights may fit, and mean something else
+        folder = self.model_folder(profile.name) or given or self.home.folder / "models" / profile.name
         local = OnnxEmbedder(profile, folder, self._log("embedder"), threads=chat.threads, idle=behind)
         self._children.append(local.close)
         if behind:
@@ -213,6 +214,11 @@ class Stores:
 
         chat = self.settings.embedding.chat
         return model_folder(profile, self.home.folder, chat.folder if profile == chat.profile else None)
+
+    async def close_models(self) -> None:
+        """For who opened models without the rest."""
+        await self._close_children()
+        await self._stack.aclose()
 
     @contextlib.contextmanager
     def in_front(self) -> Iterator[None]:
