@@ -62,12 +62,14 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
     try:
         await asyncio.wait_for(trying, TIMEOUT if len(servers) == 1 else 2 * TIMEOUT)
     except (NatsError, OSError, TimeoutError) as error:
+        first = False
         with contextlib.suppress(TimeoutError):  # the library waits for ever for the end of a connection that TLS broke off
             await asyncio.wait_for(client.close(), 0.2)
         places = ", ".join(server.rpartition("@")[2].rpartition("//")[2] for server in servers)
         if known := next(filter(None, reversed(faults)), ""):
             raise Unavailable(f"the event broker at {places} cannot be used: {known}", Reason.CERTIFICATE, 30.0) from error
         raise Unavailable(f"no event broker answers at {places}", Reason.EVENTS_UNAVAILABLE) from error
+    first = False
     return client
 
 
