@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -60,7 +60,7 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
         ping_interval=5,  # a server that fell silent is left after 15 s; the library's two minutes are for other networks
     )
     try:
-        await asyncio.wait_for(trying, TIMEOUT if len(servers) == 1 else 2 * TIMEOUT)
+        await asyncio.wait_for(trying, _patience(servers))
     except (NatsError, OSError, TimeoutError) as error:
         first = False
         with contextlib.suppress(TimeoutError):  # the library waits for ever for the end of a connection that TLS broke off
@@ -71,6 +71,13 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
         raise Unavailable(f"no event broker answers at {places}", Reason.EVENTS_UNAVAILABLE) from error
     first = False
     return client
+
+
+def _patience(servers: Sequence[str]) -> float:
+    """Seconds until some server must have answered. A TLS handshake takes turns with what else this process loads when it
+    starts, and servers end one that takes two seconds; then it begins anew."""
+    several, encrypted = len(servers) > 1, any(map(encrypts, servers))
+    return TIMEOUT * (4 if encrypted else 2 if several else 1)
 
 
 class JetStreamBus:
