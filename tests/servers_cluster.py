@@ -2,8 +2,8 @@
 
 What a node whose disk was erased needs, as seen with Qdrant 1.16.3: its old peer is removed from the consensus by force (it
 counts as a holder of shards, and with its address taken the node cannot join: it ends after 10 seconds), then the empty node
-starts with the same `--uri` and `--bootstrap` of a living node, as a new peer. Nothing copies shards to it by itself:
-`QdrantChunkIndex.open` asks for that.
+starts with the same `--uri` and `--bootstrap` of a living node, as a new peer. Nothing copies shards to it by itself: an open
+`QdrantChunkIndex` asks for that.
 """
 
 import json

@@ -1,6 +1,7 @@
 """The chunk index in a Qdrant server or cluster: one collection per index space, the repository as tenant key."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -21,6 +22,13 @@ RETIRE_BATCH = 200
 SCAN_PAGE = 512
 SNAPSHOT_SECONDS = 3600.0
 """A snapshot copies the node's part of the collection."""
+
+KEEPING_SECONDS = 30.0
+"""Between two looks at the copies of shards."""
+COPYING_SECONDS = 1.0
+"""The same while copies are lacking."""
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -52,21 +60,29 @@ class QdrantChunkIndex:
         self.space = space
         self.collection = layout.collection_name(collection_prefix, space)
         self.alias = f"{collection_prefix}_{space.name}"
-        self._seconds = seconds
+        self._seconds, self._replicas = seconds, replicas
+        self._keeping: asyncio.Task[None] | None = None
         self._nodes = QdrantNodes(url, api_key=api_key, grpc_port=grpc_port, seconds=seconds, ca_file=ca_file)
         self._store = Collection(self._nodes, space, self.collection, Copies(replicas, write_consistency, shards))
 
     async def open(self) -> None:
         """Makes the collection if it is missing, safe when several processes do so at once, and brings an existing one to the
-        settings. Raises Unavailable, and Conflict when it was made for another model or by a newer version."""
+        settings; from then on, copies that are lacking get made. Raises Unavailable, and Conflict when the collection was made
+        for another model or by a newer version."""
         try:
             async with asyncio.timeout(self._seconds * 3):
                 await self._store.open()
         except TimeoutError as error:
             raise Unavailable(f"Qdrant at {self._nodes.url} did not answer in time.", Reason.INDEX_UNAVAILABLE) from error
 
+        if self._replicas > 1 and self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep_copies())
+
     async def close(self) -> None:
         """Closes the connections."""
+        if self._keeping:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         await self._nodes.close()
 
     async def upsert(self, points: Sequence[Point]) -> None:
@@ -160,6 +176,16 @@ class QdrantChunkIndex:
     async def indexed(self) -> bool:
         """Whether the graph holds all points, so that nothing is left to optimize."""
         return bool((await self._store.info()).status == wire.CollectionStatus.Green)
+
+    async def _keep_copies(self) -> None:
+        """Looks now and then whether a shard lacks copies, because a node lost its disk or the settings ask for more."""
+        while True:
+            try:
+                lacking = await self._store.replicate()
+            except Unavailable as error:
+                _log.warning("the copies of %s cannot be looked at: %s", self.collection, error)
+                lacking = 0
+            await asyncio.sleep(COPYING_SECONDS if lacking else KEEPING_SECONDS)
 
     async def _ranked(self, scope: Scope, queries: Sequence[LaneQuery]) -> dict[int, Sequence[wire.ScoredPoint]]:
         requests = [protocol.ranking(self.collection, scope, query) for query in queries]

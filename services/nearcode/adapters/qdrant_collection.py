@@ -38,6 +38,7 @@ class Collection:
     def __init__(self, nodes: QdrantNodes, space: IndexSpace, name: str, copies: Copies) -> None:
         self._nodes, self._space, self._copies = nodes, space, copies
         self.name = name
+        self._too_few = False
 
     async def open(self) -> None:
         """Makes the collection if it is missing, safe when several processes do so at once; adds what an older one lacks.
@@ -52,8 +53,6 @@ class Collection:
             if field not in found.payload_schema:
                 parameters.collection_name = self.name
                 await self._nodes.write("Points/CreateFieldIndex", parameters)
-        if self._copies.replicas > 1:
-            await self.replicate()
 
     async def exists(self) -> bool:
         """Whether it is there."""
@@ -79,32 +78,33 @@ class Collection:
         return len(full) > 0 and all(copy.state == "Active" and full[copy.shard] >= self._copies.replicas for copy in copies)
 
     async def replicate(self) -> int:
-        """Starts the copies that shards lack, onto the listed nodes that hold the fewest, and returns how many were started.
-        Does not wait for them: a large shard takes hours, and reads and writes go on meanwhile."""
+        """Starts copies that shards lack, onto the listed nodes that hold the fewest, and returns how many were lacking. Does
+        not wait for them: a large shard takes hours, and reads and writes go on meanwhile. A shard is copied to one node at a
+        time, so that several calls are needed for several copies. Raises Unavailable."""
         copies = await self.replicas()
         peers = await self._peers() | {copy.peer for copy in copies}
-        if len(peers) < self._copies.replicas:
+        if len(peers) < self._copies.replicas and not self._too_few:
             _log.warning(
                 "Qdrant at %s has %d nodes, too few for index.replicas = %d. Add nodes, or set it lower.",
                 self._nodes.url, len(peers), self._copies.replicas,
             )  # fmt: skip
-        started = 0
-        for source, target in missing(copies, peers, self._copies.replicas):
-            started += await self._copy(source, target)
-        return started
+        self._too_few = len(peers) < self._copies.replicas
+        lacking = missing(copies, peers, self._copies.replicas)
+        for source, target in {source.shard: (source, target) for source, target in reversed(lacking)}.values():
+            await self._copy(source, target)
+        return len(lacking)
 
-    async def _copy(self, source: Replica, target: int) -> bool:
+    async def _copy(self, source: Replica, target: int) -> None:
         request = wire.UpdateCollectionClusterSetupRequest(
             collection_name=self.name,
             replicate_shard=wire.ReplicateShard(shard_id=source.shard, from_peer_id=source.peer, to_peer_id=target),
         )
-        _log.warning("%s: copying shard %d to node %d, which lacks it", self.name, source.shard, target)
         try:
             await self._nodes.write("Collections/UpdateCollectionClusterSetup", request)
-        except grpc.aio.AioRpcError as error:  # refused: another process was faster, or the node holds it by now
-            _log.warning("%s: not copied: %s. The next start looks again.", self.name, error.details())
-            return False
-        return True
+        except grpc.aio.AioRpcError as error:  # refused: it is being copied already, maybe because another process asked
+            _log.debug("%s: shard %d is not copied now: %s", self.name, source.shard, error.details())
+        else:
+            _log.warning("%s: shard %d is copied to node %d, which lacked it", self.name, source.shard, target)
 
     async def _peers(self) -> set[int]:
         """The peers behind the listed addresses, as far as they answer."""

@@ -1,0 +1,105 @@
+"""What docs/operations.md says about a Qdrant cluster, done: backup, restore, a lost disk, more copies."""
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.qdrant_load import connect
+from tests.contract.chunk_points import Maker, stored_ids
+from tests.servers import eventually
+from tests.servers_cluster import QdrantCluster, address, qdrant_cluster
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantCluster]:
+    with qdrant_cluster(tmp_path_factory.mktemp("qdrant")) as cluster:
+        yield cluster
+
+
+def commands(word: str) -> str:
+    """The block of shell commands in the document that holds this word."""
+    (block,) = [block for block in re.findall(r"```sh\n(.*?)```", OPERATIONS.read_text("utf-8"), re.S) if word in block]
+    return str(block)
+
+
+async def run(script: str, **variables: str) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run, ["bash", "-ec", script], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+async def test_a_collection_that_was_backed_up_comes_back_after_it_was_deleted(cluster: QdrantCluster, tmp_path: Path) -> None:
+    index = connect(cluster, prefix="restored")
+    await index.open()
+    points = Maker().many(2000, ["r1"])
+    await index.upsert(points)
+    await index.publish_alias()
+    files = {address(node): str(tmp_path / f"{number}.snapshot") for number, node in enumerate(cluster.nodes)}
+    for node, file in files.items():
+        await run(commands("/snapshots?wait=true"), NODE=node, COLLECTION=index.collection, FILE=file)
+    await index.delete()
+    assert not await index.exists()
+    for node, file in files.items():
+        await run(commands("/snapshots/upload"), NODE=node, COLLECTION=index.collection, FILE=file)
+    await eventually(index.replicated, 60, "a copy is still missing")
+    for node in files:
+        alone = connect(cluster, node, prefix="restored")
+        assert await stored_ids(alone) == sorted(point.id for point in points)
+        await alone.close()
+    assert await index.aliased() is None
+    await index.open()
+    await index.publish_alias()
+    assert await index.aliased() == index.collection
+    await index.close()
+
+
+async def test_every_node_makes_a_snapshot(cluster: QdrantCluster) -> None:
+    index = connect(cluster, prefix="snapshots")
+    await index.open()
+    await index.upsert(Maker().many(50, ["r1"]))
+    names = await index.snapshot()
+    assert sorted(names) == sorted(address(node) for node in cluster.nodes)
+    assert all(name.startswith(index.collection) for name in names.values())
+    await index.close()
+
+
+async def test_a_collection_with_one_copy_gets_more_when_the_settings_ask_for_them(cluster: QdrantCluster) -> None:
+    one = connect(cluster, prefix="more", replicas=1)
+    await one.open()
+    points = Maker().many(1500, ["r1"])
+    await one.upsert(points)
+    three = connect(cluster, prefix="more")
+    assert not await three.replicated()
+    await three.open()
+    await eventually(three.replicated, 60, "a copy is still missing")
+    for node in cluster.nodes:
+        alone = connect(cluster, address(node), prefix="more")
+        assert await stored_ids(alone) == sorted(point.id for point in points)
+        await alone.close()
+    await one.close()
+    await three.close()
+
+
+async def test_a_node_whose_disk_was_lost_is_brought_back_by_the_commands_of_the_document(cluster: QdrantCluster) -> None:
+    index = connect(cluster, prefix="disk")
+    await index.open()
+    points = Maker().many(1000, ["r1"])
+    await index.upsert(points)
+    lost, living = cluster.nodes[2], cluster.nodes[0]
+    peer = cluster.peer(lost)
+    await asyncio.to_thread(cluster.erase, lost)
+    await run(commands("cluster/peer"), LIVING=address(living), LOST_PEER=str(peer))
+    await asyncio.to_thread(cluster.start_empty, lost, living)
+    await eventually(index.replicated, 90, "a copy is still missing")
+    alone = connect(cluster, address(lost), prefix="disk")
+    assert await stored_ids(alone) == sorted(point.id for point in points)
+    for each in (index, alone):
+        await each.close()
