@@ -23,7 +23,7 @@ from nearcode.adapters.jetstream_dead import DeadLetters
 from nearcode.adapters.jetstream_layout import prepare
 from nearcode.adapters.jetstream_stores import KvBuilds, KvManifests, ObjectArtifacts
 from nearcode.api.events.v1 import events_pb2 as pb
-from nearcode.domain.errors import Conflict, Unavailable
+from nearcode.domain.errors import Conflict, Reason, Unavailable
 from nearcode.domain.manifest import Manifest
 
 from tests.cluster.trials import trials
@@ -269,3 +269,43 @@ async def test_leaders_die_while_facts_are_followed(tmp_path: Path) -> None:
     print(f"\nNATS: {total} facts, 2 followers, {len(killed)} leaders killed: {missed} missed, {twice} heard twice")
     assert (missed, twice) == (0, 0), {name: Counter(facts).most_common(3) for name, facts in heard.items()}
     assert all(facts == sorted(facts) for facts in heard.values()), "facts came in another order"
+
+
+@pytest.mark.timeout(300)
+async def test_without_a_majority_everything_says_that_the_broker_is_away_and_then_goes_on(tmp_path: Path) -> None:
+    """No reading, writing, publishing or starting ends in anything but EVENTS_UNAVAILABLE, so nothing is taken for a bug."""
+    with nats_cluster(tmp_path) as cluster:
+        async with connected(cluster, 1) as (client,):
+            bus, manifests, artifacts = JetStreamBus(client, "acme"), KvManifests(client), ObjectArtifacts(client)
+            manifest = Manifest(REPOSITORY, "file:///a", "a")
+            await manifests.create(manifest)
+            await artifacts.put("r1.1", b"kept")
+            event = pb.RevisionSynced(repository=REPOSITORY, build=pb.Build(repository=REPOSITORY, generation=1), part=1)
+            for name in ("n1", "n2"):
+                cluster.servers[name].kill()
+            attempts = (
+                bus.publish(event, message_id="p1"),
+                manifests.get(REPOSITORY),
+                manifests.update(manifest.want("c1"), 1),
+                manifests.all(),
+                artifacts.get("r1.1"),
+                artifacts.put("r1.2", b"never"),
+                artifacts.delete("r1.1"),
+                KvBuilds(client).put("r.1", "0", b""),
+                DeadLetters(client).list(),
+                prepare(client, 3),
+            )
+            ends = await asyncio.gather(*attempts, return_exceptions=True)
+            # What the last server has is read from it until it notices that it is alone.
+            failed = [end for end in ends if isinstance(end, BaseException)]
+            assert {(type(end), getattr(end, "reason", "")) for end in failed} == {(Unavailable, Reason.EVENTS_UNAVAILABLE)}, (
+                ends
+            )
+            assert len(failed) >= 5, "something was written without a majority"
+            for name in ("n1", "n2"):
+                cluster.servers[name].spawn()
+            failures: Counter[str] = Counter()
+            await retried(lambda: bus.publish(event, message_id="p1"), failures, "publishes")
+            await retried(lambda: manifests.get(REPOSITORY), failures, "reads")
+            assert await artifacts.get("r1.1") == b"kept"
+            assert (await client.jetstream().stream_info("work")).state.messages == 1

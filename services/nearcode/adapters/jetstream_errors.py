@@ -31,8 +31,9 @@ ATTEMPT_SECONDS = 2.0
 _PAUSE = 0.1
 _NO_SPACE = ("insufficient storage", "no space left", "resource limits exceeded", "insufficient resources")
 _FULL = ("maximum messages exceeded", "maximum bytes exceeded", "too many requests")
-_NO_PEERS = 10005
-"""JetStream's error code where fewer servers can hold a stream than it has replicas, at least for now."""
+_FOR_NOW = (10005, 10158)
+"""JetStream's error codes for what passes: fewer servers than a stream has replicas; a message sent again while the first
+attempt to store it is undecided."""
 _AWAY = (
     TimeoutError,
     ConnectionClosedError,
@@ -60,7 +61,7 @@ def nats_errors() -> Iterator[None]:
         if any(words in text for words in _FULL):
             raise Unavailable("too much work is queued: try again later", Reason.OVERLOADED, 5.0) from error
         # 503: "JetStream system temporarily unavailable" (10008) and its like; 500: a server's own trouble, not the request's.
-        if isinstance(error, ServiceUnavailableError | ServerError) or getattr(error, "err_code", None) == _NO_PEERS:
+        if isinstance(error, ServiceUnavailableError | ServerError) or getattr(error, "err_code", None) in _FOR_NOW:
             raise Unavailable(f"the event broker cannot do it now: {text}", Reason.EVENTS_UNAVAILABLE) from error
         raise
     except _AWAY as error:
