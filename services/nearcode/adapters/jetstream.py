@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from nats.aio.client import Client
@@ -30,6 +30,7 @@ E = TypeVar("E", bound=Message)
 log = get_logger(__name__)
 
 _CLOSING_SECONDS = 20.0
+_STEP = 0.1
 
 
 async def connect(url: str, name: str, context: ssl.SSLContext | None = None, token: str | None = None) -> Client:
@@ -60,7 +61,7 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
         ping_interval=5,  # a server that fell silent is left after 15 s; the library's two minutes are for other networks
     )
     try:
-        await asyncio.wait_for(trying, _patience(servers))
+        await _responsive(trying, _patience(servers))
     except (NatsError, OSError, TimeoutError) as error:
         first = False
         with contextlib.suppress(TimeoutError):  # the library waits for ever for the end of a connection that TLS broke off
@@ -71,6 +72,20 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
         raise Unavailable(f"no event broker answers at {places}", Reason.EVENTS_UNAVAILABLE) from error
     first = False
     return client
+
+
+async def _responsive(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Waits for so many seconds in which this process could listen: while it loads its libraries on a busy machine, it hears of
+    no answer, and that is not the broker's fault. Raises TimeoutError."""
+    task = asyncio.ensure_future(work)
+    try:
+        for _ in range(round(seconds / _STEP)):
+            if (await asyncio.wait({task}, timeout=_STEP))[0]:
+                return await task
+        raise TimeoutError
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_STEP)
 
 
 def _patience(servers: Sequence[str]) -> float:
