@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 NUMBERED = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "needs Python 3.11 to 3.13: make setup PYTHON=python3.13")'
 
-.PHONY: help setup demo test test-full lint proto docs format loadtest clean
+.PHONY: help setup demo test test-cluster test-full lint proto docs format loadtest clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
@@ -21,10 +21,13 @@ demo: setup ## Index a well-known project, or REPO=path, then search, complete a
 	@$(BIN)/nearcode demo $(if $(REPO),"$(REPO)")
 
 test: lint ## Lint, then every test, with the real servers
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" --ignore=tests/cluster
+
+test-cluster: setup ## Clusters of three, whose servers die under load; NEARCODE_TEST_TRIALS_SHARE=0.1 does a tenth
+	$(BIN)/pytest tests/cluster -s --timeout=3600
 
 test-full: lint ## The same with full counts: large indexes, many kills, many deadlines
-	$(BIN)/pytest --timeout=3600
+	$(BIN)/pytest --timeout=3600 --ignore=tests/cluster
 
 lint: setup ## ruff, mypy, import rules, contracts and docs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
