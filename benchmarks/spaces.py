@@ -29,6 +29,7 @@ from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
 SEED = 20261121
+SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
 SAMPLES = 10_000
 SECONDS = 60.0
 
@@ -99,7 +100,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     home = arguments.home or Path(tempfile.mkdtemp())
     chat = {"enabled": "on", "folder": str(arguments.weights), "profile": arguments.profile}
     configured = settings.load(overrides={"home": str(home), "embedding": {"chat": chat}, "ingestion": {"watch": False}})
-    async with App(configured, ("all",)) as app:
+    async with App(configured, SERVICES) as app:  # without a gateway nobody waits: the model runs at normal priority
         await app.warm()
         await app.start_workers()
         view = replace(await app.view())
