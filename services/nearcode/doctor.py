@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,7 @@ from nearcode.domain.errors import NearcodeError
 from nearcode.domain.language_model import ServedModel
 from nearcode.engine import client
 from nearcode.settings import Settings
-from nearcode.stores import read_secret
+from nearcode.stores import read_secret, tls_of
 
 _LEAST_FREE = 1_000_000_000
 """Bytes: less is soon full. An index takes about as much as the code."""
@@ -38,6 +39,7 @@ async def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which things are needed. Starts what runs nowhere, for a moment."""
     checks = [_python(), _disk(settings.home), _git(), _package("embedded index", "qdrant_edge", "qdrant-edge-py")]
     checks += [_package("parsers", "tree_sitter", "tree-sitter"), _events_program(settings)]
+    checks += _certificates(settings)
     checks += [await _embedder(settings), await _chat_model(settings)]
     checks += [await _engine(settings), await _language_model(settings)]
     return checks
@@ -84,6 +86,19 @@ def _events_program(settings: Settings) -> Check:
         return Check("event broker", "", "", False, error.message)
     text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     return Check("event broker", program, text.split()[-1].lstrip("v") if text else "", bool(text), "" if text else _ENGINE)
+
+
+def _certificates(settings: Settings) -> list[Check]:
+    """The certificates that the settings name; an engine without any has nothing to check."""
+    named = settings.tls.cert_file or settings.tls.ca_file
+    if not named:
+        return []
+    try:
+        material = tls_of(settings).material()
+    except NearcodeError as error:
+        return [Check("certificates", str(named), "", False, error.message)]
+    until = time.strftime("%Y-%m-%d", time.gmtime(material.expires or material.ca_expires))
+    return [Check("certificates", str(named), f"until {until}", True, "; ".join(material.warnings))]
 
 
 async def _embedder(settings: Settings) -> Check:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from opentelemetry import trace
 
+from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.telemetry.logs import set_up_logs
 from nearcode.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
+    import grpc
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -72,7 +74,20 @@ def _exporter(settings: TelemetrySettings, file: Path) -> "SpanExporter":
         return FileSpanExporter(file)
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=2)
+    return OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=2, credentials=_collector_credentials(settings))
+
+
+def _collector_credentials(settings: TelemetrySettings) -> "grpc.ChannelCredentials | None":
+    """Whom to trust at `https://`. Raises InvalidRequest (CERTIFICATE)."""
+    if not settings.otlp_ca_file or not settings.otlp_endpoint.startswith("https://"):
+        return None
+    import grpc
+
+    try:
+        return grpc.ssl_channel_credentials(settings.otlp_ca_file.read_bytes())
+    except OSError as error:
+        message = f"telemetry.otlp_ca_file {settings.otlp_ca_file} cannot be read: {error.strerror}. Correct the path"
+        raise InvalidRequest(message, Reason.CERTIFICATE, "telemetry.otlp_ca_file") from error
 
 
 def _end(provider: "TracerProvider | None", log: TextIO | None) -> None:
