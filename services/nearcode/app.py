@@ -230,9 +230,10 @@ class App(Spaces):
         await self.follow_spaces(fill)
 
     async def is_current(self, build: "Build") -> bool:
-        """Whether a build is still wanted."""
+        """Whether a build is still wanted. A collection that cannot be filled is left alone until it is wanted anew."""
         found = await (await self.manifests()).get(build.repository, build.collection if build.fill else "")
-        return bool(found and found.manifest.generation == build.generation)
+        failed = bool(found and build.fill and found.manifest.error)
+        return bool(found and found.manifest.generation == build.generation) and not failed
 
     # Small things
 

@@ -91,7 +91,7 @@ class Spaces(Stores):
 
     async def refresh(self, space: str) -> None:
         """Asks for the state anew, and tells those who wait for changes."""
-        found = await (await self.states()).get(space)
+        found = await (await self.states()).get(space) if space != CHAT or self.has_chat else None
         state = found.state if found else None
         if state is None and space == COMPLETION:
             state = SpaceState(COMPLETION, self.settings.embedding.profile)

@@ -200,7 +200,7 @@ class Stores:
         from nearcode.adapters.onnx_embedder import OnnxEmbedder
 
         behind = len(self.targets) == len(SERVICES)
-        given = chat.folder if profile.name == chat.profile else None  # another model's weights may fit, and mean something else
+        given = chat.folder if profile.name == chat.profile else None  # another model's weights may fit
         folder = self.model_folder(profile.name) or given or self.home.folder / "models" / profile.name
         local = OnnxEmbedder(profile, folder, self._log("embedder"), threads=chat.threads, idle=behind)
         self._children.append(local.close)

@@ -34,6 +34,9 @@ class MemoryManifests:
     async def all(self) -> list[Manifest]:
         return [found.manifest for found in self.kept.values() if not found.manifest.fills]
 
+    async def fills(self, repository: str) -> list[str]:
+        return [found.manifest.fills for found in self.kept.values() if found.manifest.fills]
+
 
 class MemoryArtifacts:
     def __init__(self) -> None:

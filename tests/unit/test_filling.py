@@ -6,8 +6,10 @@ import pytest
 from nearcode.api.events.v1 import events_pb2 as pb
 from nearcode.domain.errors import Conflict
 from nearcode.domain.spaces import Opened, SpaceState, VersionedState
+from nearcode.embedding.service import give_up
 from nearcode.ingestion.filling import Fill
 from nearcode.ingestion.models import SpaceModels
+from nearcode.ingestion.worker import IngestionWorker
 
 from tests.unit.test_ingestion_builder import URL, World
 
@@ -106,6 +108,33 @@ async def test_a_disconnected_repository_leaves_nothing_behind(world: FilledWorl
     await world.ingestion.disconnect(repository)
     assert [point async for point in (await world.chat_index()).scan(repository)] == []
     assert not world.manifests.kept and not world.artifacts.kept
+
+
+async def test_a_collection_that_is_not_filled_any_more_is_forgotten_too(world: FilledWorld) -> None:
+    await world.run()
+    repository, world.fills = world.repository, []  # the chat space was switched off
+    await world.ingestion.disconnect(repository)
+    assert [point async for point in (await world.chat_index()).scan(repository)] == []
+    assert not world.manifests.kept and not world.artifacts.kept
+
+
+async def test_a_model_that_cannot_be_used_is_told_and_tried_again_with_the_next_revision_or_start(world: FilledWorld) -> None:
+    worker = IngestionWorker(world.bus, world.ingestion)
+    await world.ingestion.sync(world.repository)
+    await world.settle()
+    for wish in world.bus.take(pb.FillWanted):
+        await world.ingestion.filler.build(wish)
+    event, *_ = world.bus.take(pb.RevisionSynced)
+    cut = pb.ChunksCut(repository=event.repository, build=event.build, part=event.part, batches=1)
+    await worker.filled(give_up(cut, "the model is not here"))
+    [coverage] = (await world.ingestion.get(world.repository)).coverage
+    assert (coverage.ratio, coverage.error) == (0.0, "the model is not here")
+    world.restart()
+    await world.ingestion.resume()
+    await world.fill()
+    [coverage] = (await world.ingestion.get(world.repository)).coverage
+    assert (coverage.ratio, coverage.error) == (1.0, "")
+    assert await world.chat_holds() == world.now()
 
 
 class MemoryStates:

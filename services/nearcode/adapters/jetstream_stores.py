@@ -81,6 +81,11 @@ class KvManifests:
             found += await asyncio.gather(*map(self._get, keys[first : first + _AT_ONCE]))
         return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
 
+    async def fills(self, repository: str) -> list[str]:
+        """The collections that were filled for a repository, also those that nobody fills any more."""
+        collections = await _keys(self._client, topology.MANIFESTS, f"{repository}.")
+        return [each for each in sorted(collections) if await self.get(repository, each)]
+
 
 class KvBuilds:
     """What became of each batch of a build: keys `repository.generation.part.batch.batches`."""

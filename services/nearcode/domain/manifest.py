@@ -161,3 +161,7 @@ class Manifests(Protocol):
     async def all(self) -> list[Manifest]:
         """The repositories', ordered by name."""
         ...
+
+    async def fills(self, repository: str) -> list[str]:
+        """The collections that were filled for a repository, also those that nobody fills any more."""
+        ...

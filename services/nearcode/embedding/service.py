@@ -96,7 +96,10 @@ class Embedding:
 
 
 def give_up(event: ChunksCut, reason: str) -> BatchIndexed:
-    """The report of a batch that could not be indexed, so that its revision ends."""
+    """The report of a batch that could not be indexed, so that its revision ends. A collection that is filled behind waits
+    until its model is well again: what is missing in it must not be taken for filled."""
+    if event.build.fill:
+        return BatchIndexed(repository=event.repository, build=event.build, part=event.part, batch=event.batch, error=reason)
     return report(event, [failed(outline, reason) for outline in event.files], {})
 
 

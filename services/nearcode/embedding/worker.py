@@ -30,7 +30,8 @@ class EmbeddingWorker:
             await self._publish(batch, "indexed")
 
     async def _not_indexed(self, event: ChunksCut, error: str) -> None:
-        await self._publish(give_up(event, f"quarantined: {error}"[:200]), "not-indexed")
+        reason = error if event.build.fill else f"quarantined: {error}"[:200]
+        await self._publish(give_up(event, reason), "not-indexed")
 
     async def _publish(self, batch: BatchIndexed, prefix: str) -> None:
         name = f"{prefix}-{batch.build.id}-{batch.part}-{batch.batch}"

@@ -100,8 +100,8 @@ class Ingestion:
         manifest = (await self._load(repository)).manifest
         await self._manifests.delete(repository)
         await self._index.drop(repository)
-        for fill in await self.filler.fills():
-            await self.filler.forget(repository, fill.collection)
+        for collection in await self._manifests.fills(repository):
+            await self.filler.forget(repository, collection)
         names = {artifact_name(manifest), draft_name(manifest), *manifest.retired}
         if manifest.served:
             names.add(manifest.served.artifact)

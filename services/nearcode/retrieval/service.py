@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from opentelemetry import trace
 
 from nearcode.domain.budget import Budget, Clock, Share
-from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
+from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
 from nearcode.domain.index import DenseQuery, Hit, LaneQuery
 from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision, Revisions
@@ -29,6 +29,7 @@ from nearcode.retrieval.question import read_question
 from nearcode.retrieval.ranking import rank
 from nearcode.retrieval.recheck import Recheck
 from nearcode.retrieval.settings import RetrievalSettings
+from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.spans import staged
 
 HIGHEST_LIMIT = 1_000
@@ -40,6 +41,7 @@ SHARES = {"revisions": 0.6, "search": 0.6, "rank": 0.1}
 they may take long; nearly always they are in memory, and leave their share to the others."""
 
 T = TypeVar("T")
+log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.retrieval")
 
 
@@ -183,7 +185,11 @@ class Retrieval:
         """What the chat space found beside the other lanes; None when it is late or away, and they answer without it."""
         with self._stage(call.budget, CHAT_LANE) as share:
             await call.wait(share.seconds(), lane)
-            chat = call.result(lane)
+            try:
+                chat = call.result(lane)
+            except NearcodeError as error:  # its model was taken away, or it is another one than it was
+                log.warning("the chat space is not asked", reason=error.reason, error=error.message)
+                chat = None
             share.skipped = chat is None
         return chat
 

@@ -282,10 +282,13 @@ class BatchIndexed(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     part: _builtins.int
     batch: _builtins.int
     batches: _builtins.int
+    error: _builtins.str
+    """Why the collection of this build cannot be filled now: its model or its store is away. Empty: each file tells for itself."""
     @_builtins.property
     def build(self) -> Global___Build: ...
     @_builtins.property
@@ -299,10 +302,11 @@ class BatchIndexed(_message.Message):
         batch: _builtins.int = ...,
         batches: _builtins.int = ...,
         files: _abc.Iterable[Global___FileOutcome] | None = ...,
+        error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "batches", b"batches", "build", b"build", "files", b"files", "part", b"part", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "batches", b"batches", "build", b"build", "error", b"error", "files", b"files", "part", b"part", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
