@@ -141,7 +141,7 @@ async def test_a_caller_with_a_certificate_of_another_authority_is_told_so(autho
         (lambda ca, pair: pair.key.write_text("nonsense"), "holds no private key in PEM"),
         (lambda ca, pair: ca.issue(stem="second").key.replace(pair.key), "is not that of the certificate"),
         (lambda ca, pair: ca.issue(server_only=True), "is for servers only"),
-        (lambda ca, pair: ca.ca.write_text(""), "tls.ca_file"),
+        (lambda ca, pair: ca.ca.write_text(""), "ca_file"),
     ],
 )
 def test_a_process_does_not_start_with_a_certificate_that_nobody_would_take(

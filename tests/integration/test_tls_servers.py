@@ -1,9 +1,13 @@
 """TLS to the servers of others: NATS, Qdrant and a model server."""
 
 import ssl
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from aiohttp import web
 from nats.errors import Error
@@ -152,6 +156,43 @@ async def test_a_model_server_is_reached_over_https_and_refused_when_unknown(aut
         await known.close()
         await unknown.close()
         await runner.cleanup()
+
+
+def test_traces_reach_a_collector_over_tls(authority: Authority, tmp_path: Path) -> None:
+    got: list[bytes] = []
+
+    def export(body: bytes, _context: grpc.ServicerContext) -> bytes:
+        got.append(body)
+        return b""
+
+    pair = authority.issue()
+    server = grpc.server(ThreadPoolExecutor(1))
+    service = "opentelemetry.proto.collector.trace.v1.TraceService"
+    handlers = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+    credentials = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.cert.read_bytes())])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    script = tmp_path / "traced.py"
+    script.write_text(TRACED)
+    arguments = [sys.executable, str(script), f"https://127.0.0.1:{port}", str(authority.ca), str(tmp_path)]
+    subprocess.run(arguments, check=True, timeout=60)
+    server.stop(0).wait()
+    assert b"encrypted work" in b"".join(got)
+
+
+TRACED = """
+import sys
+from pathlib import Path
+from opentelemetry import trace
+from nearcode.telemetry.settings import TelemetrySettings
+from nearcode.telemetry.setup import setup
+settings = TelemetrySettings(spans="otlp", otlp_endpoint=sys.argv[1], otlp_ca_file=Path(sys.argv[2]))
+telemetry = setup(settings, "test", Path(sys.argv[3]))
+with trace.get_tracer("test").start_as_current_span("encrypted work"):
+    pass
+telemetry.shutdown()
+"""
 
 
 def test_an_authority_that_cannot_be_read_is_told_before_anything_connects(tmp_path: Path) -> None:
