@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import ComponentMissing, Server, free_port
+from tests.servers import ComponentMissing, Server, free_port, wait_until
 
 PYTHON = Path("/usr/bin/python3")
 WHEEL = "nvidia-pytriton==0.7.0"
@@ -48,6 +48,16 @@ class Installation:
 
 class TritonServer(Server):
     """Ends its models' processes with it: a killed server may leave them waiting for it, with their shared memory."""
+
+    def pause(self) -> None:
+        """Returns when every thread stands still: one that runs on would still answer."""
+        super().pause()
+        wait_until(lambda: self._states() == {"T"}, 10, lambda: f"threads of Triton run on: {self._states()}")
+
+    def _states(self) -> set[str]:
+        """Those of its threads, as in proc(5); T is stopped."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
 
     def _end(self, how: signal.Signals) -> None:
         alive = self.process and self.process.poll() is None
