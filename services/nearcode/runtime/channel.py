@@ -123,7 +123,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ("grpc.service_config", json.dumps(_service_config())),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # despite its name: what one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 1000),  # two minutes by default, long after a restarted server is back
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel inherits another one's back-off
     ("grpc.enable_http_proxy", 0),
