@@ -39,9 +39,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """`knee` in calls a second; `capacity` is the goodput measured there."""
+    """`knee` in calls a second; `capacity` is the goodput measured there. `found`: the knee is one, not the next best rate."""
 
     knee: float = 0.0
+    found: bool = True
     probes: list[tuple[float, float]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
 
@@ -112,10 +113,10 @@ class Campaign:
             search.tell(rate, run.share)
             number += 1
             await asyncio.sleep(SETTLE_SECONDS)
+        self._result.probes, self._result.found = search.probes, bool(search.knee)
         if not search.knee:
-            raise RuntimeError("not even the lowest rate is answered in time: see the engine's log, or give longer --deadlines")
-        self._result.probes = search.probes
-        return search.knee
+            self._say("no rate was answered well enough: is the machine busy? The knee is taken where goodput was highest")
+        return search.knee or search.busiest
 
     async def _run(self, job: Job, rate: float, seconds: float, seed: int, what: tuple[bool, float]) -> Run:
         outcomes = await generate(job, rate, seconds, seed, self._plan.processes)

@@ -7,7 +7,8 @@ GOOD_SHARE = 0.95
 GROWTH = 2.0
 PRECISION = 1.15
 """The gap between a good and a bad rate at which the search ends: noise is about as large."""
-LOWEST, HIGHEST = 0.5, 20_000.0
+LOWEST, HIGHEST = 4.0, 20_000.0
+"""Calls a second. An engine that fails below is not overloaded: something else is wrong, or the machine is busy."""
 
 
 @dataclass(slots=True)
@@ -26,6 +27,11 @@ class KneeSearch:
     @property
     def knee(self) -> float:
         return self._good
+
+    @property
+    def busiest(self) -> float:
+        """The rate with the most goodput, for want of a knee."""
+        return max(self.probes, key=lambda probe: probe[0] * probe[1], default=(0.0, 0.0))[0]
 
     def next_rate(self) -> float | None:
         """The rate to try now; None when the knee is known."""

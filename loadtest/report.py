@@ -23,10 +23,9 @@ _ROWS = (
 def table(result: Result) -> str:
     """All runs: rates, latencies a kind, stages, plans, cores."""
     probed = ", ".join(f"{rate:.1f}/s {share:.0%}" for rate, share in result.probes)
-    lines = [
-        "",
-        f"knee {result.knee:.1f} calls/s, capacity {result.capacity:.1f} good answers/s" + (f" ({probed})" if probed else ""),
-    ]
+    name = "knee" if result.found else "NO KNEE, at"
+    lines = ["", f"{name} {result.knee:.1f} calls/s, capacity {result.capacity:.1f} good answers/s"]
+    lines += [f"probes: {probed}"] if probed else []
     lines += ["", *_grid(_ROWS, [_overview(run, result.capacity) for run in result.runs])]
     lines += ["", "latency of answers in time, ms from the moment they were due"]
     names = ("admission", "x knee", "kind", "offered", "good", "text", "refused", "missed", *SHARES, "first p50", "plans")
@@ -111,6 +110,7 @@ def save(result: Result, folder: Path, commit: str, seconds: float, options: Map
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if name != "out"},
         "seconds": round(seconds),
         "knee": round(result.knee, 2),
+        "knee_found": result.found,
         "capacity": result.capacity,
         "probes": result.probes,
         "runs": [asdict(run) for run in result.runs],
