@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from nearcode.adapters import qdrant_layout as layout
+from nearcode.adapters.qdrant_collection import Replica, missing
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import IndexSpace, ModelProfile, Point, Sparse
 
@@ -66,3 +67,35 @@ def test_a_store_of_another_model_differs() -> None:
     space = IndexSpace("chat", ModelProfile("a", 2))
     assert layout.difference(layout.fingerprint(space), space) == ""
     assert "dimensions is 2, not 3" in layout.difference(layout.fingerprint(space), IndexSpace("chat", ModelProfile("a", 3)))
+
+
+def test_a_store_of_a_newer_program_is_named_as_such() -> None:
+    space = IndexSpace("chat", ModelProfile("a", 2))
+    newer = {**layout.fingerprint(space), "schema": layout.SCHEMA + 1}
+    assert "made by a newer nearcode" in layout.difference(newer, space)
+
+
+def test_servers_that_are_too_old_or_too_new_are_told_what_to_do() -> None:
+    assert "upgrade it to 1.16" in layout.unfit_server("1.15.5")
+    assert "upgrade nearcode" in layout.unfit_server("2.0.0")
+    for fit in ("1.16.3", "1.17.0-dev", "1.30.1"):
+        assert layout.unfit_server(fit) == ""
+
+
+REPLICAS = st.builds(Replica, st.integers(0, 3), st.integers(1, 4), st.sampled_from(["Active", "Dead", "Partial"]))
+
+
+@given(st.lists(REPLICAS, unique_by=lambda copy: (copy.shard, copy.peer)), st.sets(st.integers(1, 5)), st.integers(1, 4))
+def test_lacking_copies_go_to_nodes_without_one_until_there_are_enough(
+    copies: list[Replica], peers: set[int], replicas: int
+) -> None:
+    peers |= {copy.peer for copy in copies}
+    after = list(copies)
+    for source, target in missing(copies, peers, replicas):
+        assert source in copies and source.state == "Active" and target in peers
+        assert not any((copy.shard, copy.peer) == (source.shard, target) for copy in after)
+        after.append(Replica(source.shard, target, "Partial"))
+    for shard in {copy.shard for copy in copies if copy.state == "Active"}:
+        assert len([copy for copy in after if copy.shard == shard]) >= min(replicas, len(peers))
+    if all(len([copy for copy in copies if copy.shard == each.shard]) >= replicas for each in copies):
+        assert after == copies
