@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nearcode.domain.errors import InvalidRequest, Reason
-from nearcode.runtime.tls import is_loopback
+from nearcode.runtime.encryption import is_loopback
 from nearcode.settings import Settings
 from nearcode.telemetry.log import get_logger
 

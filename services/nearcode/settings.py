@@ -21,8 +21,8 @@ from nearcode.gateway.settings import GatewaySettings
 from nearcode.generation.settings import GenerationSettings
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.retrieval.settings import RetrievalSettings
+from nearcode.runtime.encryption import TlsSettings
 from nearcode.runtime.settings import Branch
-from nearcode.runtime.tls import TlsSettings
 from nearcode.telemetry.settings import TelemetrySettings
 
 _PREFIX = "NEARCODE_"

@@ -13,8 +13,9 @@ from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.spaces import COMPLETION
 from nearcode.observers import Observers
 from nearcode.plaintext import refuse_plaintext
+from nearcode.runtime.encryption import host_of
 from nearcode.runtime.home import Home
-from nearcode.runtime.tls import Tls, host_of
+from nearcode.runtime.tls import Tls
 from nearcode.settings import Settings
 
 if TYPE_CHECKING:

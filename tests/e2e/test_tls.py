@@ -11,7 +11,8 @@ import pytest
 from nearcode.api.retrieval.v1 import retrieval_pb2
 from nearcode.domain.errors import Reason
 from nearcode.runtime.channel import Client, connect
-from nearcode.runtime.tls import Tls, TlsSettings
+from nearcode.runtime.encryption import TlsSettings
+from nearcode.runtime.tls import Tls
 
 from tests.certificates import Authority
 from tests.e2e.shop import write_shop

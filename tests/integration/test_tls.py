@@ -19,11 +19,12 @@ from nearcode.api.retrieval.v1 import retrieval_pb2
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
 from nearcode.runtime.certificates import names_of
 from nearcode.runtime.channel import Client, connect
+from nearcode.runtime.encryption import TlsSettings
 from nearcode.runtime.health import Health
 from nearcode.runtime.ops import OpsServer
 from nearcode.runtime.own_certificates import ensure_own
 from nearcode.runtime.server import RpcServer
-from nearcode.runtime.tls import Tls, TlsSettings, client_context
+from nearcode.runtime.tls import Tls, client_context
 from prometheus_client import CollectorRegistry
 
 from tests.certificates import Authority, Pair

@@ -17,7 +17,8 @@ from nearcode.adapters.qdrant import QdrantChunkIndex
 from nearcode.domain.errors import NearcodeError, Reason, Unavailable
 from nearcode.domain.index import IndexSpace
 from nearcode.embedding.profiles import profile
-from nearcode.runtime.tls import Tls, TlsSettings
+from nearcode.runtime.encryption import TlsSettings
+from nearcode.runtime.tls import Tls
 
 from tests.certificates import Authority, Pair
 from tests.servers import Server, eventually, nats_server, qdrant_server

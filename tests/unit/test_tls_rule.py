@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nearcode.domain.errors import InvalidRequest
 from nearcode.plaintext import exposed, refuse_plaintext
-from nearcode.runtime.tls import encrypted, host_of
+from nearcode.runtime.encryption import encrypted, host_of
 from nearcode.settings import EventsSettings, IndexSettings, Settings
 
 ports = st.integers(0, 65535)

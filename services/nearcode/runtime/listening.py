@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from nearcode.domain.errors import Conflict, InvalidRequest, NearcodeError, Reason
-from nearcode.runtime.tls import encrypted
+from nearcode.runtime.encryption import encrypted
 
 LONGEST_SOCKET_PATH = 103
 """Bytes of `sun_path` without its end on macOS; Linux takes four more."""
