@@ -151,6 +151,16 @@ def test_a_noisy_client_takes_no_more_than_its_share() -> None:
     assert min(world.in_time["ada"], world.in_time["bob"]) >= 0.85 * share
 
 
+def test_patient_calls_do_not_crowd_out_those_in_a_hurry() -> None:
+    world = World()
+    for at in poisson(300.0, 10.0, seed=9):
+        world.call(at, COMPLETE, "editor", seconds=0.5)
+    for at in poisson(300.0, 10.0, seed=10):
+        world.call(at, SEARCH, "editor2", seconds=2.0)
+    world.run(13.0)
+    assert world.in_time["editor"] >= 0.4 * world.in_time.total() >= 0.4 * 0.9 * 2000
+
+
 def test_one_client_alone_may_have_everything() -> None:
     world = World()
     for at in poisson(400.0, 5.0, seed=6):
@@ -217,11 +227,11 @@ def test_a_client_with_hopeless_deadlines_does_not_slow_down_the_others() -> Non
 
 
 def test_a_full_queue_refuses_the_client_that_fills_it() -> None:
-    admission = Admission(ConcurrencyLimit(value=2.0))
-    asked = [admission.ask(Ticket(SEARCH, "noisy", 3600.0), 0.0) for _ in range(2 * MOST_WAITING)]
-    assert admission.waiting == MOST_WAITING
-    assert [refusal.reason for refusal in asked if refusal] == ["share"] * (2 * MOST_WAITING - MOST_WAITING - 2)
-    assert admission.ask(Ticket(SEARCH, "ada", 3600.0), 0.0) is None
+    admission = Admission(ConcurrencyLimit(value=8.0))
+    asked = [admission.ask(Ticket(SYNC, "noisy", 3600.0), 0.0) for _ in range(2 * MOST_WAITING)]
+    assert admission.waiting == MOST_WAITING and admission.working == 4, "programs hold half of the room at most"
+    assert [refusal.reason for refusal in asked if refusal] == ["share"] * (MOST_WAITING - 4)
+    assert admission.ask(Ticket(SYNC, "ada", 3600.0), 0.0) is None
 
 
 def test_the_limit_falls_while_the_loop_lags_and_rises_again_when_it_is_used() -> None:

@@ -49,6 +49,9 @@ PATIENCE = 0.8
 WAITING_SHARE = 0.15
 """Share of what is left that waiting alone may take: enough for calls that come in a bunch. A longer queue answers no more
 calls, only later ones (CoDel: Nichols and Jacobson, 2012), and a completion that waited has no time for its context."""
+WAITING_SECONDS = {Criticality.INTERACTIVE: 0.075, Criticality.CHAT: 0.5, Criticality.BATCH: 5.0}
+"""Never longer, in each class: else searches, which may take a second, fill the queue and completions find it full. 75 ms is
+the share above of a completion's usual half second."""
 MOST_WAITING = 256
 """Calls that wait at most. More than can be served within any interactive deadline."""
 _WEIGHT = 0.1
@@ -131,7 +134,7 @@ class Admission:
             return None
         wait = 0.0 if self._may_begin(rank) and not self._queue.ahead(ticket.client, rank) else self._wait(ticket)
         need = wait + self.typical(ticket.method)
-        if need > left * PATIENCE or wait > left * WAITING_SHARE:
+        if need > left * PATIENCE or wait > min(left * WAITING_SHARE, WAITING_SECONDS[rank]):
             return self._refuse(ticket, "deadline", need)
         if not wait:
             self._begin(ticket, now)
