@@ -25,7 +25,7 @@ from nearcode.adapters.qdrant import QdrantChunkIndex
 from nearcode.adapters.static_embedder import StaticEmbedder
 from nearcode.chunking.pool import ParserPool
 from nearcode.domain.chunk import point_id
-from nearcode.domain.index import DefinitionQuery, DenseQuery, IndexSpace, LexicalQuery, ModelProfile, Point
+from nearcode.domain.index import DefinitionQuery, DenseQuery, IndexSpace, LaneQuery, LexicalQuery, ModelProfile, Point
 from nearcode.domain.principal import Principal
 from nearcode.domain.repository import FileVersion
 from nearcode.embedding.profiles import profile
@@ -106,13 +106,13 @@ async def searches(index: QdrantChunkIndex, made: list[Point]) -> None:
             times = []
             for at in random.integers(0, len(made), 100):
                 point = made[at]
-                query = {
+                queries: dict[str, LaneQuery] = {
                     "dense": DenseQuery(point.vector, 50),
                     "lexical": LexicalQuery(point.lexical, 50),
                     "definitions": DefinitionQuery(point.chunk.definitions[:3] or ("main",), 50),
-                }[lane]
+                }
                 began = time.perf_counter()
-                await index.search(scope, [query])
+                await index.search(scope, [queries[lane]])
                 times.append((time.perf_counter() - began) * 1e3)
             print(f"  {lane:12} {label:16} {np.median(times):6.1f} / {np.percentile(times, 99):6.1f} ms")
 

@@ -1,6 +1,7 @@
 """One engine a shape for the whole session, with the shop indexed in it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.e2e.shop import write_shop
 from tests.engines import Engine, one_process, process_per_service
 
-SHAPES = {"one process": one_process, "one process per service": process_per_service}
+SHAPES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {"one process": one_process, "one process per service": process_per_service}
 
 
 @pytest.fixture(scope="session", params=SHAPES)

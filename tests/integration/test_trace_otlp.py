@@ -34,7 +34,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
             "NEARCODE_TELEMETRY__OTLP_ENDPOINT": receiver.url,
             "NEARCODE_INGESTION__WATCH": "false",  # else the watcher may be faster than the command, with a trace of its own
         }
-        with process_per_service(home, **settings) as engine:
+        with process_per_service(home, None, **settings) as engine:
             folder = write_shop(tmp_path_factory.mktemp("code"))
             engine.command("index", str(folder))
             engine.command("complete", f"{folder}/shop/cart.py:21:16", "--json", "--deadline", "8000")

@@ -116,7 +116,7 @@ def test_words_that_a_model_server_makes_up_make_no_series(plan: str, degraded: 
     assert page(registry)["nearcode_answers_total"].series <= 3
     assert page(registry)["nearcode_generations_total"].series <= 2
     known = {"kind": "chat", "plan": "hybrid", "degraded": "DEADLINE_EXCEEDED"}
-    assert registry.get_sample_value("nearcode_answers_total", known) >= 1
+    assert (registry.get_sample_value("nearcode_answers_total", known) or 0.0) >= 1
 
 
 def test_stages_are_told_in_seconds() -> None:

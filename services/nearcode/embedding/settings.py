@@ -16,8 +16,8 @@ class ChatSpaceSettings(Branch):
     profile: str = "bge-small-en-v1-5"
     """Model profile that the space begins with. Later ones come with `nearcode models use`, which fills them beside."""
     shape: Literal["definitions", "short"] = "definitions"
-    """How files are cut for it (chunking/shapes.py). `short`: the model reads every line, 1.8 times as much text. Holds for what
-    is filled from then on."""
+    """How files are cut for it (chunking/shapes.py). `short`: the model reads every line, 1.8 times as much text. Holds for
+    what is filled from then on."""
     url: str = ""
     """`grpc://HOST:PORT` or `grpcs://HOST:PORT` of a Triton server that has the model. Empty: it runs on this machine's
     processor, in processes of its own."""

@@ -54,9 +54,7 @@ def queue_of(build: Build) -> Queue:
     return "bulk" if build.bulk else "small"
 
 
-def subject(
-    event: Message | type[Message], org: str, fields: Mapping[str, str] | None = None, queue: Queue = "small"
-) -> str:
+def subject(event: Message | type[Message], org: str, fields: Mapping[str, str] | None = None, queue: Queue = "small") -> str:
     """The subject of an event. For a type instead of a message, unnamed tokens become the wildcard `*`."""
     option = event.DESCRIPTOR.GetOptions().Extensions[options_pb2.event]
     template = {"small": option.subject, "bulk": option.bulk_subject, "fill": option.fill_subject}[queue]
