@@ -54,6 +54,10 @@ class Ingestion:
         """All, without their coverage: every question asks for this."""
         return [manifest.status(self.builder.progress(manifest)) for manifest in await self._manifests.all()]
 
+    async def statuses(self) -> list[RepositoryStatus]:
+        """All, with their coverage: for operators."""
+        return await asyncio.gather(*map(self._status, await self._manifests.all()))
+
     async def get(self, repository: str) -> RepositoryStatus:
         return await self._status((await self._load(repository)).manifest)
 
