@@ -17,7 +17,8 @@ from nearcode.runtime.admission import (
     Ticket,
     criticality,
 )
-from nearcode.runtime.concurrency_limit import LAG_SECONDS, LEAST, WINDOW_SECONDS, ConcurrencyLimit
+from nearcode.runtime.concurrency_limit import LAG_SECONDS, LEAST, SLOWED, WINDOW_SECONDS, ConcurrencyLimit
+from nearcode.runtime.method_times import MethodTimes
 
 API = "nearcode.api."
 SEARCH = f"{API}assistant.v1.AssistantService/Search"
@@ -251,6 +252,17 @@ def test_the_limit_falls_while_the_loop_lags_and_rises_again_when_it_is_used() -
         limit.saw(1)
         limit.tick(now, 0.0)
     assert int(limit) == highest, "an unused limit stays"
+
+
+def test_an_overload_never_becomes_what_is_taken_for_normal() -> None:
+    times = MethodTimes()
+    for number in range(400):
+        times.add(0.02 + 0.01 * (number % 3), number * 0.1)
+    assert times.undisturbed == pytest.approx(0.02, rel=0.3)
+    for number in range(1500):
+        times.add(0.11, 40.0 + number * 0.01)
+    assert 0.11 / times.undisturbed > SLOWED / 2
+    assert times.typical() == 0.11
 
 
 def test_every_method_with_a_class_is_in_our_contracts() -> None:

@@ -152,7 +152,7 @@ class Admission:
         ticket.holding = False
         self._working[ticket.criticality] -= 1
         seconds = now - ticket.began
-        self.limit.took(self._times.setdefault(ticket.method, MethodTimes()).add(seconds))
+        self.limit.took(self._times.setdefault(ticket.method, MethodTimes()).add(seconds, now))
         self._hold += _WEIGHT * (seconds - self._hold)
         self._next(now)
 

@@ -12,9 +12,9 @@ LAG_SECONDS = 0.015
 ranking takes about 5 ms. WeChat's DAGOR takes 20 ms of queueing for overload (Zhou et al., SoCC 2018)."""
 LATE_SHARE = 0.05
 """Share of calls that miss their deadline from which on there are too many at work, wherever the queue is."""
-SLOWED = 2.0
+SLOWED = 2.5
 """Median of how many times their undisturbed time calls take, from which on they are in each other's way: at the index, at a
-service that is called, for the cores. Netflix' Gradient2 tolerates 1.5, on machines that do nothing else."""
+service that is called, for the cores. Netflix' Gradient2 tolerates 1.5 of the mean; this is of the quickest tenth."""
 _DOWN = 0.8
 
 
