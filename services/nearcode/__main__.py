@@ -10,6 +10,8 @@ def main() -> None:
     gc.disable()  # until everything is loaded (engine.py): nothing of it is garbage, and looking costs a tenth of the start
     # Before numpy loads. Our products are small: threads that spin while they wait take the second core from the others.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - not a setting of ours
+    # Before gRPC loads: it would tell each failed handshake on stderr; what is wrong with it is told in our own words.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # noqa: TID251 - not a setting of ours
     from nearcode.cli.main import main as command
 
     for stream in (sys.stdout, sys.stderr):

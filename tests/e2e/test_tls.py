@@ -76,7 +76,7 @@ def test_another_machine_is_told_when_it_does_not_know_the_authority(encrypted: 
     elsewhere = Engine(tmp_path / "home", {**encrypted.environment, "NEARCODE_HOME": str(tmp_path / "home")})
     clean(elsewhere)
     result = elsewhere.command("--config", str(config), "search", "tax", "--repo", str(code), check=False)
-    assert result.returncode == 4
+    assert result.returncode == 4, result.stderr
     assert "was signed by CN=test authority" in result.stderr and "tls.ca_file" in result.stderr
 
 

@@ -12,8 +12,8 @@ from nearcode.domain.errors import Reason, Unavailable
 if TYPE_CHECKING:
     from nearcode.runtime.certificates import CertificateFiles
 
-SECONDS = 2.0
-"""For each of two looks: a failed call waits no longer to learn why."""
+SECONDS = 5.0
+"""For each of two looks, as long as an attempt to connect may take. Only who answered badly is looked at, so it is quick."""
 RETRY_SECONDS = 30.0
 """A certificate is replaced by a person; until then trying more often only fills the logs."""
 _SUSPICIOUS = ("handshake failed", "hostname verification", "certificate", "socket closed", "connection reset", "ssl")
