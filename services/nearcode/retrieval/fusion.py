@@ -5,7 +5,7 @@ the best answers fit at all, so that scores of two questions can be compared and
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nearcode.domain.index import Hit
 
@@ -21,10 +21,14 @@ LANES_SHARE = 0.5
 stay about within 0 and 1."""
 FALLBACK_UNIT = 0.125
 """The unit when only the definition lane found anything."""
-CHAT_OF_DENSE = 0.5
-"""The transformer's part of the dense weight; the static model, whose vectors hold the path's words, keeps the rest."""
-DENSE_WITH_CHAT = 0.75
-"""Weight of both for a question in words: what a transformer earns (.8), less what it adds where words are shared."""
+DENSE_WITH_CHAT = 0.8
+"""Weight of both dense lanes for a question in words, where there is a transformer."""
+CHAT_OF_DENSE = 0.6
+"""The transformer's part of it; the static model, whose vectors hold the path's words, keeps the rest."""
+CHAT_FLOOR = 0.9
+"""A transformer's cosines lie close together: what counts is how far a hit lies above this share of the lane's least. These
+three were the best of 125 on 362 questions made from docstrings of 14 packages that no benchmark lists: nDCG@10 .880. The
+static lanes alone gave .850, the best without a floor .859."""
 GRAIN = 2.0**-20
 """Contributions are multiples of this, so that they sum exactly to the score, in whatever order."""
 
@@ -86,7 +90,7 @@ def dense_weight(symbolic: float, words: float = DENSE_FOR_WORDS) -> float:
 def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
     """Joins the lanes. `attainable` is the lexical score of a chunk that holds the whole question."""
     dense, lexical = lanes.dense or (), lanes.lexical or ()
-    chat = lanes.chat.hits if lanes.chat else ()
+    chat = _spread_out(lanes.chat.hits) if lanes.chat else ()
     weight = dense_weight(symbolic, DENSE_WITH_CHAT if chat else DENSE_FOR_WORDS)
     if lanes.dense is None or lanes.lexical is None:
         weight = 0.0 if lanes.dense is None else 1.0
@@ -128,6 +132,12 @@ def _counterpart(found: Iterable[Place], hit: Hit) -> Place:
             if shared / union > most:
                 best, most = place, shared / union
     return best
+
+
+def _spread_out(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits with what their scores are above the floor."""
+    floor = CHAT_FLOOR * min((hit.score for hit in hits), default=0.0)
+    return [replace(hit, score=hit.score - floor) for hit in hits]
 
 
 def _best(hits: Sequence[Hit]) -> float:
