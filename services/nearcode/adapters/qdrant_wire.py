@@ -22,10 +22,10 @@ ORDERING = wire.WriteOrdering(type=wire.WriteOrderingType.Medium)
 order. With none (`Weak`) two writers of one point may leave copies that differ for good; with `Strong` nothing is written
 while the first copy's node is away."""
 
-EF = 400
+EF = 640
 """Candidates that the walk over a graph keeps. Recall@10 over 100 and over 200 repositories, 60,000 clustered points: .984 and
-.976 with 128, .991 and .984 with 256, .993 and .991 with 384; it costs a millisecond. int8 vectors cost nothing of it: with
-the originals alone the figures are the same to .001 (benchmarks/recall.py)."""
+.976 with 128, .996 and .991 with 400, .999 and .995 with 640; it costs milliseconds. int8 vectors cost nothing of it: with the
+originals alone the figures are the same to .001 (benchmarks/recall.py)."""
 
 GRAPH = wire.SearchParams(
     hnsw_ef=EF,
