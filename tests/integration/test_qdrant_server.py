@@ -34,7 +34,7 @@ async def test_processes_that_open_at_once_all_succeed(qdrant: Server) -> None:
 
 async def test_a_server_that_was_killed_has_everything_when_it_is_back(tmp_path: Path) -> None:
     with qdrant_server(tmp_path) as server:
-        index = connect(server, seconds=3)
+        index = connect(server)
         await index.open()
         points = Maker().many(600, ["r1"])
         await index.upsert(points)
