@@ -52,6 +52,8 @@ async def test_a_collection_that_was_backed_up_comes_back_after_it_was_deleted(c
     await run(commands("/snapshots?wait=true"), **here)
     await index.delete()
     assert not await index.exists()
+    await index.close()
+    index = connect(cluster, prefix="restored")  # not opened: nearcode's processes are stopped
     for _ in range(UPLOADS):
         await run(commands("/snapshots/upload"), **here)
         if await restored(cluster, index, len(points)):
