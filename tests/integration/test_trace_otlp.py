@@ -37,7 +37,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
         with process_per_service(home, None, **settings) as engine:
             folder = write_shop(tmp_path_factory.mktemp("code"))
             engine.command("index", str(folder))
-            engine.command("complete", f"{folder}/shop/cart.py:21:16", "--json", "--deadline", "8000")
+            engine.command("complete", f"{folder}/shop/cart.py:21:16", "--json", "--deadline", "20000")
             yield Job(engine, receiver)
 
 
