@@ -45,7 +45,8 @@ class App(Spaces):
         from nearcode.ingestion.service import Ingestion
         from nearcode.ingestion.sources import open_sources
 
-        await self.ensure_states()
+        for space in (COMPLETION, CHAT):
+            await self.refresh(space)
         settings, index = self.settings.ingestion, await self.index()
         stores = BuildStores(await self.manifests(), await self.artifacts(), KvBuilds(await self.nats()), await self.bus())
         filler = Filler(stores, self.fills, self.index, settings)
@@ -175,7 +176,9 @@ class App(Spaces):
         if "ingestion" in self.targets:
             from nearcode.ingestion.worker import IngestionWorker
 
-            await IngestionWorker(await self.bus(), await self.local_ingestion()).start()
+            ingestion = await self.local_ingestion()
+            await IngestionWorker(await self.bus(), ingestion).start()
+            await self.follow_spaces(ingestion.want_fills)
 
     @once
     async def chunking(self) -> Any:

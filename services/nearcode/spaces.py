@@ -56,19 +56,20 @@ class Spaces(Stores):
             return bool(chat.url or self.model_folder(chat.profile))
         return chat.enabled == "on"
 
-    async def ensure_states(self) -> None:
-        """Gives each space that has no model yet the one that the settings name."""
-        chat = {CHAT: self.settings.embedding.chat.profile} if self.has_chat else {}
-        for space, profile in ({COMPLETION: self.settings.embedding.profile} | chat).items():
-            states = await self.states()
-            if await states.get(space) is None:
-                try:
-                    await states.create(SpaceState(space, profile))
-                except Conflict:
-                    log.info("another process named the model first", space=space)
-                else:
-                    await self.tell_changed(space)
-            await self.refresh(space)
+    def _first_model(self, space: str) -> str:
+        """The model that the settings name for a space; empty for a chat space that is switched off or has none yet."""
+        if space == COMPLETION:
+            return self.settings.embedding.profile
+        return self.settings.embedding.chat.profile if self.has_chat else ""
+
+    async def _begin(self, space: str, profile: str) -> None:
+        """Gives a space its first model."""
+        try:
+            await (await self.states()).create(SpaceState(space, profile))
+        except Conflict:
+            log.info("another process named the model first", space=space)
+        else:
+            await self.tell_changed(space)
 
     async def tell_changed(self, space: str) -> None:
         """Tells every process that a space's state has changed."""
@@ -90,11 +91,16 @@ class Spaces(Stores):
         return self._states.get(space)
 
     async def refresh(self, space: str) -> None:
-        """Asks for the state anew, and tells those who wait for changes."""
-        found = await (await self.states()).get(space) if space != CHAT or self.has_chat else None
+        """Asks for the state anew, and tells those who wait for changes. A space that has no model yet gets its first one: the
+        chat space maybe long after the start, when its model was pulled."""
+        first = self._first_model(space)
+        found = await (await self.states()).get(space) if first else None
+        if found is None and first and "ingestion" in self.targets:
+            await self._begin(space, first)
+            found = await (await self.states()).get(space)
         state = found.state if found else None
         if state is None and space == COMPLETION:
-            state = SpaceState(COMPLETION, self.settings.embedding.profile)
+            state = SpaceState(COMPLETION, first)
         changed = self._states.get(space) != state
         self._states[space], self._asked[space] = state, time.monotonic()
         if changed:

@@ -178,6 +178,17 @@ async def test_nothing_of_it_is_there_when(model: bool, chat: Mapping[str, objec
         assert not (place / "home" / "index" / collection_key(CHAT, BGE)).exists()
 
 
+async def test_a_model_that_is_pulled_while_the_engine_runs_is_taken_up(place: Path) -> None:
+    folder = place / "home" / "models" / BGE
+    weights = folder.readlink()
+    folder.unlink()
+    async with engine(place) as running:
+        await running.index()
+        assert "chat" not in reasons(await running.search())
+        folder.symlink_to(weights)
+        await asked_in_chat(running)
+
+
 async def test_a_model_of_the_wrong_dimension_stores_nothing_and_disturbs_nobody(place: Path) -> None:
     async with engine(place, {"profile": WIDER, "folder": models.bge_small()}) as running:
         status = await running.index()

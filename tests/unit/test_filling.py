@@ -95,9 +95,11 @@ async def test_after_any_changes_and_crashes_it_holds_what_is_served(world: Fill
         if chance.random() < 0.5:
             world.restart()
             await world.ingestion.resume()
+            await world.ingestion.want_fills()
     world.bus.ids.clear()  # the broker forgets ids after ten minutes
     world.restart()
     await world.ingestion.resume()
+    await world.ingestion.want_fills()
     await world.fill()
     assert await world.chat_holds() == world.now()
 
@@ -131,6 +133,7 @@ async def test_a_model_that_cannot_be_used_is_told_and_tried_again_with_the_next
     assert (coverage.ratio, coverage.error) == (0.0, "the model is not here")
     world.restart()
     await world.ingestion.resume()
+    await world.ingestion.want_fills()
     await world.fill()
     [coverage] = (await world.ingestion.get(world.repository)).coverage
     assert (coverage.ratio, coverage.error) == (1.0, "")

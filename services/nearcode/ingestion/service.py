@@ -97,6 +97,10 @@ class Ingestion:
         for manifest in await self._manifests.all():
             if manifest.generation and not manifest.up_to_date:
                 await self.announce(manifest)
+
+    async def want_fills(self) -> None:
+        """Wants every collection that is filled behind to follow what is served."""
+        for manifest in await self._manifests.all():
             await self.filler.want(manifest.repository)
 
     async def disconnect(self, repository: str) -> None:
