@@ -9,7 +9,10 @@ import pytest
 from tests.e2e.shop import write_shop
 from tests.engines import Engine, one_process, process_per_service
 
-SHAPES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {"one process": one_process, "one process per service": process_per_service}
+SHAPES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {
+    "one process": one_process,
+    "one process per service": process_per_service,
+}
 
 
 @pytest.fixture(scope="session", params=SHAPES)
