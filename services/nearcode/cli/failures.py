@@ -40,7 +40,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.INVALID_SETTING: "`nearcode config print` shows every setting with its present value",
     Reason.SERVICE_UNAVAILABLE: "`nearcode doctor` says which service does not answer",
     Reason.INDEX_MISMATCH: "index again with `nearcode index PATH`",
-    Reason.SPACE_BUSY: "see `nearcode models list`: a model may be filling; wait for it, or `nearcode models abandon`",
+    Reason.SPACE_BUSY: "`nearcode models spaces` shows what is filled; wait for it, or `nearcode models abandon`",
     Reason.CERTIFICATE: "see the chapter on TLS in docs/operations.md; [tls] in the settings names the certificates",
     Reason.EVENTS_MISMATCH: "remove or rename what has our name on the event broker; docs/operations.md says which and why",
     Reason.EVENTS_UNSAFE: "set sync_interval: always on every NATS server; docs/operations.md says how, and how to do without",

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from nearcode.domain.errors import Conflict, NotFound, Reason
 from nearcode.domain.manifest import Manifest
 from nearcode.domain.principal import Principal
-from nearcode.domain.spaces import CHAT, Comparison, Coverage, Opened, SpaceState, SpaceStates, SpaceStatus, collection_key
+from nearcode.domain.spaces import (
+    CHAT,
+    Comparison,
+    Coverage,
+    Opened,
+    SpaceState,
+    SpaceStates,
+    SpaceStatus,
+    VersionedState,
+    collection_key,
+)
 from nearcode.ingestion.comparison import compare
 from nearcode.ingestion.filling import Filler
 
@@ -69,24 +79,26 @@ class SpaceModels:
         scope = Principal("", 0, frozenset(each.repository for each in await self._repositories())).scope()
         return await compare(await self.opened(space, state.active), await self.opened(space, other), scope, questions)
 
-    async def _state(self, space: str) -> SpaceState:
-        found = await self.states.get(space)
-        if found is None or space not in _SPACES:
+    async def _found(self, space: str) -> VersionedState:
+        found = await self.states.get(space) if space in _SPACES else None
+        if found is None:
             raise NotFound(f"no {space} space whose model can be changed; there is: chat, once its model is here")
-        return found.state
+        return found
+
+    async def _state(self, space: str) -> SpaceState:
+        return (await self._found(space)).state
 
     async def _change(self, space: str, change: Callable[[SpaceState], SpaceState]) -> SpaceStatus:
         while True:
-            await self._state(space)
-            found = await self.states.get(space)
-            assert found
+            found = await self._found(space)
             state = change(found.state)
-            if state != found.state:
-                try:
-                    await self.states.update(state, found.version)
-                except Conflict:
-                    continue  # another process was faster: what is wanted may not be allowed any more
-            break
+            if state == found.state:
+                break
+            try:
+                await self.states.update(state, found.version)
+                break
+            except Conflict:
+                continue  # another process was faster: what is wanted may not be allowed any more
         await (await self.opened(space, state.active)).index.publish_alias()
         await self.changed(space)
         for manifest in await self._repositories():
