@@ -162,6 +162,15 @@ def test_patient_calls_do_not_crowd_out_those_in_a_hurry() -> None:
     assert world.in_time["editor"] >= 0.4 * world.in_time.total() >= 0.4 * 0.9 * 2000
 
 
+def test_who_has_time_is_not_refused_on_a_machine_that_is_busy_with_something_else() -> None:
+    world = World(work=0.3)
+    for late, client in enumerate(("ada", "bob", "eve")):
+        for turn in range(20):
+            world.call(turn * 1.2 + late / 100, SEARCH, client, seconds=30.0)
+    world.run(60.0)
+    assert not world.refused and not world.late
+
+
 def test_one_client_alone_may_have_everything() -> None:
     world = World()
     for at in poisson(400.0, 5.0, seed=6):

@@ -49,9 +49,12 @@ PATIENCE = 0.8
 WAITING_SHARE = 0.15
 """Share of what is left that waiting alone may take: enough for calls that come in a bunch. A longer queue answers no more
 calls, only later ones (CoDel: Nichols and Jacobson, 2012), and a completion that waited has no time for its context."""
-WAITING_SECONDS = {Criticality.INTERACTIVE: 0.075, Criticality.CHAT: 0.5, Criticality.BATCH: 5.0}
-"""Never longer, in each class: else searches, which may take a second, fill the queue and completions find it full. 75 ms is
-the share above of a completion's usual half second."""
+TYPING_SECONDS = 0.075
+"""The most that an interactive call waits: else searches, which may take a second, fill the queue and completions find it full.
+It is the share above of a completion's usual half second."""
+PATIENT_SECONDS = 2.0
+"""Who gives a call longer than this is not typing, and may wait for the share above: a person's search on a machine that is
+busy with something else would be refused with half a minute left."""
 MOST_WAITING = 256
 """Calls that wait at most. More than can be served within any interactive deadline."""
 _WEIGHT = 0.1
@@ -128,13 +131,16 @@ class Admission:
 
     def ask(self, ticket: Ticket, now: float) -> Refusal | None:
         """Refuses a call, or admits it: `ticket.working` tells whether it may begin or has to wait for `ticket.settle`."""
-        rank, left = ticket.criticality, ticket.ends - now
+        left = ticket.ends - now
+        rank = ticket.criticality
         if self.working == 0 and not self._queue:  # an idle server tries: what is never tried is never measured anew
             self._begin(ticket, now)
             return None
         wait = 0.0 if self._may_begin(rank) and not self._queue.ahead(ticket.client, rank) else self._wait(ticket)
         need = wait + self.typical(ticket.method)
-        if need > left * PATIENCE or wait > min(left * WAITING_SHARE, WAITING_SECONDS[rank]):
+        typing = rank is Criticality.INTERACTIVE and left <= PATIENT_SECONDS
+        longest = min(left * WAITING_SHARE, TYPING_SECONDS if typing else left)
+        if need > left * PATIENCE or wait > longest:
             return self._refuse(ticket, "deadline", need)
         if not wait:
             self._begin(ticket, now)
