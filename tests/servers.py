@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from nearcode.runtime.child import leashed
 
 from tests.certificates import Pair
@@ -224,6 +225,12 @@ def _running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def commands_below() -> list[str]:
+    """The command lines of what this process has started, itself or by others, and what still runs."""
+    running = (child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE)
+    return [" ".join(child.cmdline()) for child in running]
 
 
 def free_port() -> int:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import psutil
 import pytest
 from nearcode.app import App
 from nearcode.domain.assistant import Assistant, Found
@@ -22,7 +21,7 @@ from tests import models
 from tests.e2e.shop import write_shop
 from tests.engines import NEARCODE, environment, start, stop
 from tests.engines import Engine as Running
-from tests.servers import eventually, wait_until
+from tests.servers import commands_below, eventually, wait_until
 
 BGE, WIDER = "bge-small-en-v1-5", "coderankembed"
 QUESTION = "how much value added tax does a customer pay"
@@ -77,7 +76,7 @@ class Engine:
 
     def models_running(self) -> int:
         """Children with a transformer."""
-        return sum("onnx_worker" in " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True))
+        return sum("onnx_worker" in command for command in commands_below())
 
 
 @asynccontextmanager
