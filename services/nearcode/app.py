@@ -143,8 +143,10 @@ class App(Spaces):
         still imports."""
         wanted: list[Awaitable[object]] = [self.events_url()]
         if self.targets & {"retrieval", "embedding", "ingestion"}:  # nearly always the one that the settings name
-            wanted.append(self.index(collection_key(COMPLETION, self.settings.embedding.profile)))
-        await asyncio.sleep(0)
+            collection = collection_key(COMPLETION, self.settings.embedding.profile)
+            wanted.append(asyncio.ensure_future(self.index(collection)))
+        for _ in range(3):  # builders in builders: until the innermost has started its child
+            await asyncio.sleep(0)
         wanted.append(self.nats())
         if self.targets & {"retrieval", "embedding"}:
             wanted.append(self.model(self.settings.embedding.profile))

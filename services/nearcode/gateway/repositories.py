@@ -1,7 +1,7 @@
 """Repositories as a caller sees them: those he may read, served by ingestion."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nearcode.api.repositories.v1 import repositories_pb2 as pb
 from nearcode.domain.assistant import Repositories
@@ -9,8 +9,10 @@ from nearcode.domain.errors import InvalidRequest, NotFound
 from nearcode.domain.principal import Access
 from nearcode.domain.repository import FileStatus, RepositoryStatus
 from nearcode.runtime import wire
-from nearcode.runtime.channel import Client
-from nearcode.runtime.server import Call
+
+if TYPE_CHECKING:  # a process that serves nobody and asks nobody need not load gRPC
+    from nearcode.runtime.channel import Client
+    from nearcode.runtime.server import Call
 
 _SECONDS = 60.0
 _DIGEST_SECONDS = 600.0
@@ -80,32 +82,32 @@ class RepositoriesServicer:
     def __init__(self, repositories: Repositories) -> None:
         self._repositories = repositories
 
-    async def connect(self, request: pb.ConnectRequest, call: Call) -> pb.ConnectResponse:
+    async def connect(self, request: pb.ConnectRequest, call: "Call") -> pb.ConnectResponse:
         status = await self._repositories.connect(call.user, request.url, request.branch)
         return pb.ConnectResponse(repository=wire.repository_to_proto(status))
 
-    async def list(self, request: pb.ListRequest, call: Call) -> pb.ListResponse:
+    async def list(self, request: pb.ListRequest, call: "Call") -> pb.ListResponse:
         statuses = await self._repositories.list_repositories(call.user)
         return pb.ListResponse(repositories=map(wire.repository_to_proto, statuses))
 
-    async def get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
+    async def get(self, request: pb.GetRequest, call: "Call") -> pb.GetResponse:
         status = await self._repositories.get(call.user, request.repository)
         return pb.GetResponse(repository=wire.repository_to_proto(status))
 
-    async def sync(self, request: pb.SyncRequest, call: Call) -> pb.SyncResponse:
+    async def sync(self, request: pb.SyncRequest, call: "Call") -> pb.SyncResponse:
         status = await self._repositories.sync(call.user, request.repository)
         return pb.SyncResponse(repository=wire.repository_to_proto(status))
 
-    async def disconnect(self, request: pb.DisconnectRequest, call: Call) -> pb.DisconnectResponse:
+    async def disconnect(self, request: pb.DisconnectRequest, call: "Call") -> pb.DisconnectResponse:
         await self._repositories.disconnect(call.user, request.repository)
         return pb.DisconnectResponse()
 
-    async def list_files(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
+    async def list_files(self, request: pb.ListFilesRequest, call: "Call") -> pb.ListFilesResponse:
         files = await self._repositories.list_files(call.user, request.repository)
         page, following = _page(files, request.page_size, request.page_token)
         return pb.ListFilesResponse(files=map(wire.file_to_proto, page), next_page_token=following)
 
-    async def digest(self, request: pb.DigestRequest, call: Call) -> pb.DigestResponse:
+    async def digest(self, request: pb.DigestRequest, call: "Call") -> pb.DigestResponse:
         digests = await self._repositories.digest(call.user, request.repository)
         return pb.DigestResponse(digests=wire.digests_to_proto(digests))
 
@@ -113,7 +115,7 @@ class RepositoriesServicer:
 class RemoteRepositories:
     """Client side. Who asks is what the connection says, so `user` is not sent."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: "Client") -> None:
         self._client = client
 
     async def connect(self, user: str, url: str, branch: str = "") -> RepositoryStatus:
