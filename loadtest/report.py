@@ -107,7 +107,7 @@ def save(result: Result, folder: Path, commit: str, seconds: float, options: Map
         "commit": commit,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": {"cores": psutil.cpu_count(), "memory_gib": memory, "python": platform.python_version()},
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if name != "out"},
+        "options": {name: value.name if isinstance(value, Path) else value for name, value in options.items() if name != "out"},
         "seconds": round(seconds),
         "knee": round(result.knee, 2),
         "knee_found": result.found,
