@@ -227,9 +227,9 @@ def _running(server: Server) -> Iterator[Server]:
         server.stop()
 
 
-def commands_below() -> list[str]:
-    """The command lines of what this process has started, itself or by others, and what still runs."""
-    running = (child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE)
+def commands_below(recursive: bool = True) -> list[str]:
+    """The command lines of this process's children that still run, and of theirs."""
+    running = (child for child in psutil.Process().children(recursive) if child.status() != psutil.STATUS_ZOMBIE)
     return [" ".join(child.cmdline()) for child in running]
 
 

@@ -106,7 +106,7 @@ async def test_killed_while_nobody_asks_is_not_noticed_by_the_next_call(model: E
 async def test_many_first_calls_start_one_child(model: EmbeddedModel) -> None:
     texts = await asyncio.gather(*(text_of(model, SHORT) for _ in range(4)))
     assert len(set(texts)) == 1
-    assert sum("embedded_model_server" in command for command in commands_below()) == 1
+    assert sum("embedded_model_server" in command for command in commands_below(recursive=False)) == 1
 
 
 async def test_typing_on_reads_only_what_is_new(model: EmbeddedModel) -> None:
