@@ -128,6 +128,8 @@ async def _chat_model(settings: Settings) -> Check:
     if not found and chat.enabled == "auto":
         advice = f"questions in words find more with it: nearcode models pull {chat.profile}"
         return Check(name, "not here", "", True, advice)
+    if not (find_spec("numpy") and find_spec("tritonclient" if chat.url else "onnxruntime")):
+        return Check(name, str(found or ""), chat.profile, False, _ENGINE)
     try:
         async with asyncio.timeout(_SECONDS):
             await (await stores.open_model(profile(chat.profile))).embed_query("is it there", {})

@@ -6,6 +6,7 @@ import functools
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,6 +61,9 @@ class Stores:
         self._pauses: list[Callable[[], contextlib.AbstractContextManager[None]]] = []
 
     async def __aenter__(self: S) -> S:
+        if not find_spec("nats"):
+            message = "the engine is not installed here: pip install 'nearcode[engine]', or name a running one: gateway.address"
+            raise Unavailable(message, Reason.SERVICE_UNAVAILABLE)
         refuse_plaintext(self.settings)
         self.settings.log_dir.mkdir(parents=True, exist_ok=True)
         if self.holds_home:
