@@ -173,7 +173,7 @@ class TritonEmbedder:
     ) -> tuple[Vectors, float, int]:
         """Vectors of shape (texts, dimensions), the seconds of the last try, and how many came before it. What Triton calls
         unavailable is sent again until `seconds` are over; a question only when the queue was full."""
-        ends = time.monotonic() + seconds
+        ends, refusal = time.monotonic() + seconds, None
         for tries in count():
             began = time.monotonic()
             try:
@@ -181,12 +181,14 @@ class TritonEmbedder:
             except InferenceServerException as error:
                 if full := queue_was_full(error):
                     self._limit.refused()
+                    refusal = error
                 pause = random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**tries)
                 again = full or (is_unavailable(error) and priority == _BULK)
                 if not again or time.monotonic() + pause >= ends:
                     self._model = None if not full else self._model  # it may come back as another one
+                    last = time.monotonic() - began < _LONGEST_PAUSE  # too short a try to say more than the one before
                     with self._served.errors():
-                        raise
+                        raise (refusal or error) if last else error from error.__cause__
                 await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
