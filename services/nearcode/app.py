@@ -50,7 +50,7 @@ class App(Spaces):
         settings, index = self.settings.ingestion, await self.index()
         stores = BuildStores(await self.manifests(), await self.artifacts(), KvBuilds(await self.nats()), await self.bus())
         filler = Filler(stores, self.fills, self.index, settings)
-        builder = Builder(stores, index, settings, on_served=filler.served)
+        builder = Builder(stores, index, settings, on_served=filler.want)
         sources = open_sources(settings, self.home.folder / "git")
         return Ingestion(stores, sources, index, builder, filler)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Conflict, NearcodeError
-from nearcode.domain.spaces import CHAT, COMPLETION, Opened, SpaceState, View, collection_key
+from nearcode.domain.spaces import CHAT, COMPLETION, Opened, SpaceState, View, collection_key, split_collection
 from nearcode.stores import Stores, once
 from nearcode.telemetry.log import get_logger
 
@@ -29,7 +29,6 @@ class Spaces(Stores):
         super().__init__(*arguments)
         self._states: dict[str, SpaceState | None] = {}
         self._asked: dict[str, float] = {}
-        self._opening: dict[str, asyncio.Future[Any]] = {}
         self._views: dict[tuple[str, str], View] = {}
         self._answering: tuple[str, str] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -37,7 +36,9 @@ class Spaces(Stores):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._close_spaces()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await super().__aexit__(*exception)
 
     # Which model answers
@@ -179,11 +180,10 @@ class Spaces(Stores):
         for space in (COMPLETION, CHAT):
             state = await self.state(space)
             if state:
-                roles = {"active": state.active, "building": state.building, "previous": state.previous}
                 wanted += [
                     Fill(space, profile, role)
-                    for role, profile in roles.items()
-                    if profile and (space, role) != (COMPLETION, "active")  # that one is served
+                    for role, profile in state.roles.items()
+                    if (space, role) != (COMPLETION, "active")  # that one is served
                 ]
         return wanted
 
@@ -199,7 +199,7 @@ class Spaces(Stores):
         from nearcode.domain.index import IndexSpace
         from nearcode.embedding.profiles import profile
 
-        space, _, name = collection.partition("-")
+        space, name = split_collection(collection)
         return await self.open_index(IndexSpace(space, profile(name)))
 
     async def model(self, name: str) -> "Embedder":
@@ -210,9 +210,9 @@ class Spaces(Stores):
 
     async def _opened(self, key: str, build: Callable[[], Awaitable[T]]) -> T:
         """The first call builds, all calls share the result; what could not be opened is tried anew by the next call."""
-        opening: asyncio.Future[T] | None = self._opening.get(key)
+        opening: asyncio.Future[T] | None = self.built.get(key)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
-            opening = self._opening[key] = asyncio.ensure_future(build())
+            opening = self.built[key] = asyncio.ensure_future(build())
         return await asyncio.shield(opening)
 
     def _behind(self, work: Awaitable[None]) -> "asyncio.Task[None]":
@@ -228,10 +228,3 @@ class Spaces(Stores):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _close_spaces(self) -> None:
-        waiting = [*self._tasks, *self._opening.values()]
-        for task in waiting:
-            if not task.done():
-                task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)

@@ -20,6 +20,7 @@ from nearcode.runtime.tls import Tls
 from nearcode.settings import Settings
 
 if TYPE_CHECKING:
+    import grpc
     from nats.aio.client import Client as NatsClient
 
     from nearcode.adapters.artifact_cache import CachedArtifacts
@@ -191,22 +192,22 @@ class Stores:
             from nearcode.adapters.triton_embedder import TritonEmbedder
 
             observe = self.observers.batch
-            credentials = self.tls.channel_credentials(chat.ca_file) if chat.url.startswith("grpcs://") else None
             remote = TritonEmbedder(
                 profile,
                 chat.url,
                 (chat.model if profile.name == chat.profile else "") or profile.name,
-                credentials=credentials,
+                credentials=self._triton_credentials(chat.url, chat.ca_file),
                 observe=lambda sent: observe(profile.name, sent.texts, sent.took),
             )
             self._stack.push_async_callback(remote.close)
             await remote.open()
             return MeasuredEmbedder(remote)
         from nearcode.adapters.onnx_embedder import OnnxEmbedder
+        from nearcode.embedding.sources import pulled_folder
 
         behind = len(self.targets) == len(SERVICES)
         given = chat.folder if profile.name == chat.profile else None  # another model's weights may fit
-        folder = self.model_folder(profile.name) or given or self.home.folder / "models" / profile.name
+        folder = self.model_folder(profile.name) or given or pulled_folder(profile.name, self.home.folder)
         local = OnnxEmbedder(profile, folder, self._log("embedder"), threads=chat.threads, idle=behind)
         self._children.append(local.close)
         if behind:
@@ -239,7 +240,7 @@ class Stores:
         if settings.url.startswith(("grpc://", "grpcs://")):
             from nearcode.adapters.triton_model import TritonModel
 
-            credentials = self.tls.channel_credentials(settings.ca_file) if settings.url.startswith("grpcs://") else None
+            credentials = self._triton_credentials(settings.url, settings.ca_file)
             triton = TritonModel(settings.url, settings.model, credentials=credentials)
             self._stack.push_async_callback(triton.close)
             return triton
@@ -255,6 +256,9 @@ class Stores:
         embedded = EmbeddedModel(self._log("model"), settings.threads, settings.model_path)
         self._children.append(embedded.close)
         return embedded
+
+    def _triton_credentials(self, url: str, ca_file: Path | None) -> "grpc.ChannelCredentials | None":
+        return self.tls.channel_credentials(ca_file) if url.startswith("grpcs://") else None
 
     def _log(self, name: str) -> Path:
         return self.settings.log_dir / f"{name}.log"

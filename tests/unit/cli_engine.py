@@ -161,11 +161,9 @@ class FakeModels:
         self.looks = 0
 
     def _status(self) -> SpaceStatus:
-        roles = {"active": self.state.active, "building": self.state.building, "previous": self.state.previous}
         done = {"building": min(self.looks, 3)}
-        return SpaceStatus(
-            self.state, tuple(Coverage("chat", name, role, done.get(role, 3), 3) for role, name in roles.items() if name)
-        )
+        covered = (Coverage("chat", name, role, done.get(role, 3), 3) for role, name in self.state.roles.items())
+        return SpaceStatus(self.state, tuple(covered))
 
     async def list_spaces(self) -> list[SpaceStatus]:
         self.looks += 1

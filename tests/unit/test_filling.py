@@ -164,9 +164,7 @@ def models_of(world: FilledWorld, states: MemoryStates) -> SpaceModels:
         return Opened(await world.chat_index(f"{space}-{profile}"), None)  # type: ignore[arg-type]
 
     async def changed(space: str) -> None:
-        state = states.found.state
-        roles = {"active": state.active, "building": state.building, "previous": state.previous}
-        world.fills = [Fill(space, name, role) for role, name in roles.items() if name]
+        world.fills = [Fill(space, name, role) for role, name in states.found.state.roles.items()]
 
     return SpaceModels(states, world.ingestion.filler, opened, changed)
 

@@ -40,7 +40,7 @@ class World:
         settings = IngestionSettings(part_files=2)
         stores = BuildStores(self.manifests, self.artifacts, self.builds, self.bus)
         filler = Filler(stores, self._fills, self.chat_index, settings)
-        builder = Builder(stores, self.index, settings, on_served=filler.served)
+        builder = Builder(stores, self.index, settings, on_served=filler.want)
         self.ingestion = Ingestion(stores, lambda manifest: self.source, self.index, builder, filler)
 
     async def _fills(self) -> list[Fill]:

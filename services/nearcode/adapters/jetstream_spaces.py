@@ -4,11 +4,8 @@ import json
 import time
 
 from nats.aio.client import Client
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 
-from nearcode.adapters.jetstream_errors import insist, nats_errors
-from nearcode.adapters.jetstream_stores import bucket
-from nearcode.domain.errors import Conflict
+from nearcode.adapters.jetstream_stores import ComparedBucket
 from nearcode.domain.manifest import Manifests
 from nearcode.domain.spaces import SpaceState, VersionedState
 from nearcode.events import topology
@@ -22,28 +19,18 @@ class KvSpaceStates:
     """Implements `domain.spaces.SpaceStates`: moved by compare-and-set only."""
 
     def __init__(self, client: Client) -> None:
-        self._kv = bucket(client, topology.SPACES)
+        self._entries = ComparedBucket(client, topology.SPACES)
 
     async def get(self, space: str) -> VersionedState | None:
-        try:
-            entry = await insist(lambda: self._kv.get(space))
-        except (KeyNotFoundError, KeyDeletedError):
-            return None
-        return VersionedState(SpaceState.load(json.loads(entry.value or b"{}")), entry.revision or 0)
+        found = await self._entries.get(space)
+        return VersionedState(SpaceState.load(json.loads(found[0])), found[1]) if found else None
 
     async def create(self, state: SpaceState) -> None:
-        with nats_errors():
-            try:
-                await self._kv.create(state.space, _encode(state))
-            except KeyWrongLastSequenceError as error:
-                raise Conflict(f"the {state.space} space has a model already") from error
+        await self._entries.create(state.space, _encode(state), f"the {state.space} space has a model already")
 
     async def update(self, state: SpaceState, version: int) -> int:
-        with nats_errors():
-            try:
-                return await self._kv.update(state.space, _encode(state), last=version)
-            except KeyWrongLastSequenceError as error:
-                raise Conflict(f"the model of the {state.space} space was changed meanwhile") from error
+        conflict = f"the model of the {state.space} space was changed meanwhile"
+        return await self._entries.update(state.space, _encode(state), version, conflict)
 
 
 class FilledCollections:

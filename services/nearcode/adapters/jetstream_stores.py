@@ -5,9 +5,9 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -22,14 +22,59 @@ from nearcode.domain.errors import Conflict, NotFound, Reason, Unavailable
 from nearcode.domain.manifest import Manifest, Versioned, manifest_key
 from nearcode.events import topology
 
+T = TypeVar("T")
+
 _OBJECTS = f"OBJ_{topology.OBJECTS}"
 _AT_ONCE = 256
-"""Manifests asked for at once."""
+"""Entries asked for at once."""
 
 
 def bucket(client: Client, name: str) -> KeyValue:
     """A key-value bucket of the topology. Read from the stream's leader: a follower may not have yet what was just written."""
     return KeyValue(name, f"KV_{name}", f"$KV.{name}.", client.jetstream(timeout=TIMEOUT), direct=False)
+
+
+class ComparedBucket:
+    """A bucket whose entries are moved by compare-and-set only."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._kv = bucket(client, name)
+
+    async def get(self, key: str) -> tuple[bytes, int] | None:
+        """An entry with the version that the next update must name."""
+        try:
+            entry = await insist(lambda: self._kv.get(key))
+        except (KeyNotFoundError, KeyDeletedError):
+            return None
+        return entry.value or b"", entry.revision or 0
+
+    async def create(self, key: str, value: bytes, conflict: str) -> None:
+        """Raises Conflict, in these words, if there is one."""
+        with nats_errors():
+            try:
+                await self._kv.create(key, value)
+            except KeyWrongLastSequenceError as error:
+                raise Conflict(conflict) from error
+
+    async def update(self, key: str, value: bytes, version: int, conflict: str) -> int:
+        """The new version. Raises Conflict, in these words, and Unavailable when nobody knows whether it was stored: read the
+        entry again, then decide."""
+        with nats_errors():
+            try:
+                return await self._kv.update(key, value, last=version)
+            except KeyWrongLastSequenceError as error:
+                raise Conflict(conflict) from error
+
+    async def delete(self, key: str) -> None:
+        await insist(lambda: self._kv.purge(key))
+
+
+async def _some_at_once(ask: Callable[[str], Awaitable[T]], keys: Sequence[str]) -> list[T]:
+    """The answers for all keys, in their order."""
+    found: list[T] = []
+    for first in range(0, len(keys), _AT_ONCE):
+        found += await asyncio.gather(*map(ask, keys[first : first + _AT_ONCE]))
+    return found
 
 
 async def _keys(client: Client, name: str, prefix: str) -> list[str]:
@@ -43,42 +88,28 @@ class KvManifests:
     """Manifests in a key-value bucket, moved by compare-and-set only."""
 
     def __init__(self, client: Client) -> None:
-        self._client, self._kv = client, bucket(client, topology.MANIFESTS)
+        self._client, self._entries = client, ComparedBucket(client, topology.MANIFESTS)
 
     async def get(self, repository: str, fills: str = "") -> Versioned | None:
         return await self._get(manifest_key(repository, fills))
 
     async def _get(self, key: str) -> Versioned | None:
-        try:
-            entry = await insist(lambda: self._kv.get(key))
-        except (KeyNotFoundError, KeyDeletedError):
-            return None
-        return Versioned(_decode(entry.value or b""), entry.revision or 0)
+        found = await self._entries.get(key)
+        return Versioned(_decode(found[0]), found[1]) if found else None
 
     async def create(self, manifest: Manifest) -> None:
-        with nats_errors():
-            try:
-                await self._kv.create(manifest.key, _encode(manifest))
-            except KeyWrongLastSequenceError as error:
-                raise Conflict(f"{manifest.name} is connected already") from error
+        await self._entries.create(manifest.key, _encode(manifest), f"{manifest.name} is connected already")
 
     async def update(self, manifest: Manifest, version: int) -> int:
-        """Raises Unavailable when nobody knows whether it was stored: read the manifest again, then decide."""
-        with nats_errors():
-            try:
-                return await self._kv.update(manifest.key, _encode(manifest), last=version)
-            except KeyWrongLastSequenceError as error:
-                raise Conflict(f"{manifest.name} changed meanwhile") from error
+        return await self._entries.update(manifest.key, _encode(manifest), version, f"{manifest.name} changed meanwhile")
 
     async def delete(self, repository: str, fills: str = "") -> None:
-        await insist(lambda: self._kv.purge(manifest_key(repository, fills)))
+        await self._entries.delete(manifest_key(repository, fills))
 
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
         keys = [key for key in await _keys(self._client, topology.MANIFESTS, "") if "." not in key]
-        found: list[Versioned | None] = []
-        for first in range(0, len(keys), _AT_ONCE):
-            found += await asyncio.gather(*map(self._get, keys[first : first + _AT_ONCE]))
+        found = await _some_at_once(self._get, keys)
         return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
 
     async def fills(self, repository: str) -> list[str]:
@@ -103,7 +134,7 @@ class KvBuilds:
 
     async def outcomes(self, build: str, batches: Sequence[str]) -> list[bytes]:
         """The outcomes of batches, in their order."""
-        return [await self._outcome(f"{build}.{name}") for name in batches]
+        return await _some_at_once(self._outcome, [f"{build}.{name}" for name in batches])
 
     async def _outcome(self, key: str) -> bytes:
         return (await insist(lambda: self._kv.get(key))).value or b""

@@ -10,6 +10,7 @@ from nearcode.chunking.batches import pack
 from nearcode.chunking.windows import failed
 from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.domain.repository import CHANGED_MEANWHILE, Blobs, FileVersion, blob_id
+from nearcode.domain.spaces import split_collection
 
 LARGEST_PREVIEW = 2**20
 """Bytes of a file that a preview takes: what is indexed is smaller by default."""
@@ -45,7 +46,8 @@ class Chunking:
         if not await self._is_current(event.build):
             return []
         outlines: list[FileOutline] = []
-        shape = self._shapes.get(event.build.collection.partition("-")[0], _SHAPE)
+        space, _ = split_collection(event.build.collection)
+        shape = self._shapes.get(space, _SHAPE)
         async for group in self._read(event):
             outlines += await self._outline(group, shape)
         return pack(event, outlines)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.principal import Scope
+from nearcode.domain.spaces import collection_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,8 +42,8 @@ class IndexSpace:
 
     @property
     def collection(self) -> str:
-        """Its key, see `domain.spaces.collection_key`."""
-        return f"{self.name}-{self.profile.name}"
+        """Its key."""
+        return collection_key(self.name, self.profile.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,12 @@ def artifact_name(manifest: Manifest) -> str:
     return f"{manifest.key}.{manifest.generation}-{int(manifest.wanted_at * 1e3):x}"
 
 
+def kept_names(manifest: Manifest) -> list[str]:
+    """Every artifact and draft that may be kept for a manifest, sorted."""
+    served = (manifest.served.artifact,) if manifest.served else ()
+    return sorted({artifact_name(manifest), draft_name(manifest), *manifest.retired, *served})
+
+
 def draft_name(manifest: Manifest) -> str:
     """Where the plan of the revision that is being built is kept."""
     return f"{artifact_name(manifest)}.draft"

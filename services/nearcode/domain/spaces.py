@@ -20,6 +20,12 @@ def collection_key(space: str, profile: str) -> str:
     return f"{space}-{profile}"
 
 
+def split_collection(collection: str) -> tuple[str, str]:
+    """The space and the model profile of a collection."""
+    space, _, profile = collection.partition("-")
+    return space, profile
+
+
 @dataclass(frozen=True, slots=True)
 class SpaceState:
     """Which model profile answers for a space (`active`), which one is filled beside it (`building`), and which one answered
@@ -57,14 +63,15 @@ class SpaceState:
         return replace(self, building="")
 
     @property
-    def profiles(self) -> tuple[str, ...]:
-        """Every model whose collection is kept up to date."""
-        return tuple(filter(None, (self.active, self.building, self.previous)))
+    def roles(self) -> dict[str, str]:
+        """Every model whose collection is kept up to date, by its role."""
+        roles = {"active": self.active, "building": self.building, "previous": self.previous}
+        return {role: profile for role, profile in roles.items() if profile}
 
     @property
-    def collections(self) -> tuple[str, ...]:
-        """Their collections."""
-        return tuple(collection_key(self.space, profile) for profile in self.profiles)
+    def profiles(self) -> tuple[str, ...]:
+        """These models."""
+        return tuple(self.roles.values())
 
     def dump(self) -> dict[str, str]:
         """As plain values."""

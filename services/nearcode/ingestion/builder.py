@@ -17,7 +17,7 @@ from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Manifests, Served, Versioned, artifact_name, draft_name
 from nearcode.domain.repository import CHANGED_MEANWHILE, FileVersion, Progress
 from nearcode.events.bus import Bus, queue_of
-from nearcode.ingestion.ports import Artifacts, Builds, Source
+from nearcode.ingestion.ports import Artifacts, Builds, Snapshots
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.runtime.wire import state_from_proto, version_from_proto, version_to_proto
 from nearcode.telemetry.log import get_logger
@@ -45,13 +45,14 @@ class BuildStores:
     bus: Bus
 
 
-async def _nobody(manifest: Manifest) -> None:
-    """Nobody waits for this revision."""
+async def _nobody(repository: str) -> None:
+    """Nobody wants to hear."""
 
 
 class Builder:
     """Turns the wish for a revision into a served revision, with its points in `index`. `fills`: it fills that collection
-    behind what is served. `on_served` hears of each revision before what it replaces is cleaned up, maybe more than once."""
+    behind what is served. `on_served` hears of each repository that serves another revision, before what that replaces is
+    cleaned up, maybe more than once."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Builder:
         settings: IngestionSettings,
         *,
         fills: bool = False,
-        on_served: Callable[[Manifest], Awaitable[None]] = _nobody,
+        on_served: Callable[[str], Awaitable[None]] = _nobody,
     ) -> None:
         self._manifests, self._artifacts, self._builds, self._bus = (
             stores.manifests, stores.artifacts, stores.builds, stores.bus
@@ -79,7 +80,7 @@ class Builder:
         return Progress(building.files_done, building.files_total, building.chunks_done)
 
     async def start(
-        self, event: events_pb2.RevisionWanted | events_pb2.FillWanted, open_source: Callable[[Manifest], Source]
+        self, event: events_pb2.RevisionWanted | events_pb2.FillWanted, open_source: Callable[[Manifest], Snapshots]
     ) -> None:
         """Plans the wanted revision and publishes its parts. A wish that is not the newest is dropped."""
         found = await self._newest(event.repository, event.generation)
@@ -115,7 +116,7 @@ class Builder:
         found = await self._manifests.get(repository, self._fills)
         return found if found and found.manifest.generation == generation else None
 
-    async def _draft(self, found: Versioned, source: Source) -> Artifact:
+    async def _draft(self, found: Versioned, source: Snapshots) -> Artifact:
         """The plan of the build: the one that is kept, or a new one, kept before anything is published from it."""
         manifest = found.manifest
         try:
@@ -220,7 +221,7 @@ class Builder:
         manifest = found.manifest
         assert manifest.served
         await self._tell(manifest)
-        await self._on_served(manifest)
+        await self._on_served(manifest.repository)
         if manifest.retired:
             keep: dict[str, str | None] = {}
             current = Artifact.load(await self._artifacts.get(manifest.served.artifact)).indexed()

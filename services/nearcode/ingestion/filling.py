@@ -1,14 +1,13 @@
 """Filling collections behind what is served: one builder for each, whose source is the served revision."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact, Snapshot
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
-from nearcode.domain.manifest import Manifest, artifact_name, draft_name
-from nearcode.domain.repository import Blob, FileVersion
+from nearcode.domain.manifest import Manifest, artifact_name, kept_names
 from nearcode.domain.spaces import Coverage, collection_key
 from nearcode.ingestion.builder import Builder, BuildStores
 from nearcode.ingestion.settings import IngestionSettings
@@ -29,17 +28,13 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class ServedFiles:
-    """The files of a served revision, as the source of a fill."""
+    """The files of a served revision, as a fill plans from them; their bytes are read from the repository's own source."""
 
     artifact: bytes
 
     def snapshot(self, commit: str = "") -> Snapshot:
         """The indexed files. `commit` is the artifact's name."""
-        versions = Artifact.load(self.artifact).indexed_versions()
-        return Snapshot(commit, tuple(versions), ())
-
-    def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
-        raise NotImplementedError("bytes are read from the repository's own source")
+        return Snapshot(commit, tuple(Artifact.load(self.artifact).indexed_versions()), ())
 
 
 @dataclass(slots=True)
@@ -58,10 +53,6 @@ class Filler:
         if found and found.manifest.served:
             for fill in await self.fills():
                 await self._want(found.manifest, fill.collection)
-
-    async def served(self, manifest: Manifest) -> None:
-        """A repository serves a revision from now on."""
-        await self.want(manifest.repository)
 
     async def build(self, event: events_pb2.FillWanted) -> None:
         """Plans a fill and publishes its parts. A wish that is not the newest is dropped."""
@@ -89,9 +80,7 @@ class Filler:
         await self.stores.manifests.delete(repository, collection)
         await (await self.open_index(collection)).drop(repository)
         if found:
-            manifest = found.manifest
-            served = (manifest.served.artifact,) if manifest.served else ()
-            for name in sorted({artifact_name(manifest), draft_name(manifest), *manifest.retired, *served}):
+            for name in kept_names(found.manifest):
                 await self.stores.artifacts.delete(name)
 
     async def _want(self, manifest: Manifest, collection: str) -> None:

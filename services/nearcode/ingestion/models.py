@@ -99,7 +99,7 @@ class SpaceModels:
                 break
             except Conflict:
                 continue  # another process was faster: what is wanted may not be allowed any more
-        await (await self.opened(space, state.active)).index.publish_alias()
+        await (await self.filler.open_index(collection_key(space, state.active))).publish_alias()
         await self.changed(space)
         for manifest in await self._repositories():
             await self.filler.want(manifest.repository)

@@ -8,12 +8,16 @@ from nearcode.domain.manifest import Manifest
 from nearcode.domain.repository import Blob, FileVersion
 
 
-class Source(Protocol):
-    """A repository or a folder. Blocking: call it in a thread."""
+class Snapshots(Protocol):
+    """What a build is planned from. Blocking: call it in a thread."""
 
     def snapshot(self, commit: str = "") -> Snapshot:
         """The files of a commit; without one, of the present state. Raises NotFound, Unavailable."""
         ...
+
+
+class Source(Snapshots, Protocol):
+    """A repository or a folder."""
 
     def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]: ...
 

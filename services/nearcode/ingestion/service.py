@@ -11,7 +11,7 @@ from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
-from nearcode.domain.manifest import Manifest, Versioned, artifact_name, draft_name
+from nearcode.domain.manifest import Manifest, Versioned, artifact_name, kept_names
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus, repository_id
 from nearcode.domain.spaces import collection_key
 from nearcode.ingestion.address import Address
@@ -110,10 +110,7 @@ class Ingestion:
         await self._index.drop(repository)
         for collection in await self._manifests.fills(repository):
             await self.filler.forget(repository, collection)
-        names = {artifact_name(manifest), draft_name(manifest), *manifest.retired}
-        if manifest.served:
-            names.add(manifest.served.artifact)
-        for name in sorted(names):
+        for name in kept_names(manifest):
             await self._artifacts.delete(name)
         await self._bus.publish(
             events_pb2.RepositoryDisconnected(repository=repository),
@@ -140,9 +137,7 @@ class Ingestion:
     async def _filled(self, repository: str) -> dict[str, str]:
         """The digests of collections that hold all that is served."""
         manifest = (await self._load(repository)).manifest
-        whole = [
-            one for one in await self.filler.coverage(manifest) if one.files_done == one.files_total and one.role == "active"
-        ]
+        whole = [one for one in await self.filler.coverage(manifest) if one.ratio == 1.0 and one.role == "active"]
         return {
             one.space: await digest_of(await self.filler.open_index(collection_key(one.space, one.profile)), repository)
             for one in whole
