@@ -25,6 +25,7 @@ from nearcode.runtime.ops import OpsServer
 from nearcode.runtime.own_certificates import ensure_own
 from nearcode.runtime.server import RpcServer
 from nearcode.runtime.tls import Tls, client_context
+from nearcode.runtime.tls_failures import Expectation, why
 from prometheus_client import CollectorRegistry
 
 from tests.certificates import Authority, Pair
@@ -107,6 +108,18 @@ async def test_a_bad_certificate_is_refused_with_what_is_wrong_with_it(
         message = await told(here.ask())
         assert words in message and here.server.address in message
         assert message == await told(here.ask())
+
+
+async def test_a_name_with_several_addresses_is_looked_at_even_if_the_last_one_is_refused(
+    authority: Authority, tmp_path: Path
+) -> None:
+    pair = Authority(tmp_path / "other", "another authority").issue()
+    async with world(credentials=shown(pair), tls=tls_of(authority)) as here:
+        place = here.server.address.replace("127.0.0.1", "localhost")
+        refused = f"failed to connect to all addresses; last error: UNKNOWN: ipv6:[::1]:{place[10:]}: Connection refused"
+        found = await why(Expectation(place, tls_of(authority).material().files), refused)
+        assert found and "was signed by CN=another authority" in found.message
+    assert await why(Expectation(place, tls_of(authority).material().files), refused) is None
 
 
 async def test_a_name_can_stand_for_an_address_that_the_certificate_does_not_hold(authority: Authority) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import ipaddress
 import socket
 import ssl
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ RETRY_SECONDS = 30.0
 """A certificate is replaced by a person; until then trying more often only fills the logs."""
 _SUSPICIOUS = ("handshake failed", "hostname verification", "certificate", "socket closed", "connection reset", "ssl")
 """Parts of gRPC's messages where TLS may be to blame; a refused connection is none of it."""
+_REFUSED = "connection refused"
 _EXPIRED, _NOT_YET, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64
 """X509_V_ERR_... of OpenSSL."""
 _ALERTS = {
@@ -46,8 +48,7 @@ class Expectation:
 
 async def why(expected: Expectation, message: str) -> Unavailable | None:
     """What is wrong with TLS at an address, given how gRPC told the failure; None if it is something else."""
-    text = message.lower()
-    if expected.address.startswith("unix:") or not any(part in text for part in _SUSPICIOUS):
+    if expected.address.startswith("unix:") or not _suspicious(expected.address, message.lower()):
         return None
     found = await asyncio.to_thread(_look, expected)
     return Unavailable(found, Reason.CERTIFICATE, RETRY_SECONDS) if found else None
@@ -57,6 +58,20 @@ def in_grpcs_words(details: str) -> str:
     """What gRPC itself tells of a fault in TLS, for servers that are not ours; empty if it tells of something else."""
     text = details.lower()
     return next((words for part, words in _GRPC_WORDS.items() if part in text), "")
+
+
+def _suspicious(place: str, text: str) -> bool:
+    """Whether TLS may be to blame. A name may have several addresses, of which gRPC tells only the last one's failure; that one
+    may be refused because the server listens on another: `localhost` is ::1 too."""
+    return any(part in text for part in _SUSPICIOUS) or (_REFUSED in text and not _is_address(_target(place)[0]))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _look(expected: Expectation) -> str:
