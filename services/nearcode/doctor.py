@@ -6,17 +6,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from nearcode.domain.errors import NearcodeError
-from nearcode.domain.language_model import ServedModel
 from nearcode.engine import client
 from nearcode.settings import Settings
-from nearcode.stores import read_secret, tls_of
+from nearcode.stores import tls_of
 
 _LEAST_FREE = 1_000_000_000
 """Bytes: less is soon full. An index takes about as much as the code."""
@@ -155,26 +153,15 @@ async def _engine(settings: Settings) -> Check:
 async def _language_model(settings: Settings) -> Check:
     if not find_spec("aiohttp"):
         return Check("language model", "", "", False, _ENGINE)
-    if settings.generation.url:
-        from nearcode.adapters.openai_http import OpenAIModel
+    from nearcode.stores import Stores
 
-        remote = OpenAIModel(settings.generation.url, settings.generation.model, read_secret(settings.generation.api_key_file))
-        return await _served(settings.generation.url, remote.served, remote.close, "")
-    from nearcode.adapters.embedded_model import EmbeddedModel
-
-    embedded = EmbeddedModel(settings.log_dir / "model.log", settings.generation.threads, settings.generation.model_path)
+    stores, found = Stores(settings, ()), settings.generation.url or "embedded"
     better = "small: for better answers set NEARCODE_GENERATION__URL and __MODEL to an OpenAI-compatible server"
-    return await _served("embedded", embedded.served, embedded.close, better)
-
-
-async def _served(
-    found: str, served: Callable[[], Awaitable[ServedModel]], close: Callable[[], Awaitable[None]], advice: str
-) -> Check:
     try:
         async with asyncio.timeout(_SECONDS):
-            model = await served()
-        return Check("language model", found, model.name, True, advice)
+            model = await (await stores.language_model()).served()
     except (NearcodeError, TimeoutError) as error:
         return Check("language model", found, "", False, str(error) or "no answer")
     finally:
-        await close()
+        await stores.close_models()
+    return Check("language model", found, model.name, True, "" if settings.generation.url else better)
