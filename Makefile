@@ -21,13 +21,13 @@ demo: setup ## Index a well-known project, or REPO=path, then search, complete a
 	@$(BIN)/nearcode demo $(if $(REPO),"$(REPO)")
 
 test: lint ## Lint, then every test, with the real servers
-	$(BIN)/pytest -m "not full" --ignore=tests/cluster
+	$(BIN)/pytest -m "not full" --ignore=tests/cluster --ignore=tests/k8s
 
 test-cluster: setup ## Clusters of three, whose servers die under load; NEARCODE_TEST_TRIALS_SHARE=0.1 does a tenth
 	$(BIN)/pytest tests/cluster -s --timeout=3600
 
 test-full: lint ## The same with full counts: large indexes, many kills, many deadlines
-	$(BIN)/pytest --timeout=3600 --ignore=tests/cluster
+	$(BIN)/pytest --timeout=3600 --ignore=tests/cluster --ignore=tests/k8s
 
 lint: setup ## ruff, mypy, import rules, contracts and docs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

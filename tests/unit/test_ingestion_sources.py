@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from nearcode.domain.errors import InvalidRequest, NotFound
 from nearcode.domain.repository import blob_id
-from nearcode.ingestion.address import Address
+from nearcode.domain.address import Address
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
 from nearcode.ingestion.selection import why_left_out

@@ -14,7 +14,7 @@ from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Versioned, artifact_name, kept_names
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus, repository_id
 from nearcode.domain.spaces import collection_key
-from nearcode.ingestion.address import Address
+from nearcode.domain.address import Address
 from nearcode.ingestion.builder import Builder, BuildStores
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.filling import Filler

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nearcode.domain.errors import NotFound
 from nearcode.domain.manifest import Manifest
-from nearcode.ingestion.address import folder_of
+from nearcode.domain.address import folder_of
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
 from nearcode.ingestion.ports import Source, Sources

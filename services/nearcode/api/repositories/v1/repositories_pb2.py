@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/nearcode/api/repositories/v1/repositories.proto\x12\x1cnearcode.api.repositories.v1\"7\n\x0b\x46ileVersion\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x62lob\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\"z\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x62lob\x18\x02 \x01(\t\x12\x36\n\x05state\x18\x03 \x01(\x0e\x32\'.nearcode.api.repositories.v1.FileState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x05 \x01(\x05\"A\n\tWorkspace\x12\x0f\n\x07remotes\x18\x01 \x03(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\"2\n\x0bIndexDigest\x12\x13\n\x0bindex_space\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"p\n\x08\x43overage\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x12\n\nfiles_done\x18\x04 \x01(\x05\x12\x13\n\x0b\x66iles_total\x18\x05 \x01(\x05\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"\x92\x03\n\nRepository\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x62ranch\x18\x04 \x01(\t\x12<\n\x05state\x18\x05 \x01(\x0e\x32-.nearcode.api.repositories.v1.RepositoryState\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x10\n\x08revision\x18\x07 \x01(\t\x12\x17\n\x0fwanted_revision\x18\x08 \x01(\t\x12\r\n\x05\x66iles\x18\t \x01(\x05\x12\x0e\n\x06\x63hunks\x18\n \x01(\x05\x12\x1b\n\x13\x62uilding_files_done\x18\x0b \x01(\x05\x12\x1c\n\x14\x62uilding_files_total\x18\x0c \x01(\x05\x12\x1c\n\x14\x62uilding_chunks_done\x18\r \x01(\x05\x12\x0f\n\x07seconds\x18\x0e \x01(\x01\x12\r\n\x05\x65rror\x18\x0f \x01(\t\x12\x38\n\x08\x63overage\x18\x10 \x03(\x0b\x32&.nearcode.api.repositories.v1.Coverage\"-\n\x0e\x43onnectRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\"O\n\x0f\x43onnectResponse\x12<\n\nrepository\x18\x01 \x01(\x0b\x32(.nearcode.api.repositories.v1.Repository\"\r\n\x0bListRequest\"N\n\x0cListResponse\x12>\n\x0crepositories\x18\x01 \x03(\x0b\x32(.nearcode.api.repositories.v1.Repository\" \n\nGetRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"K\n\x0bGetResponse\x12<\n\nrepository\x18\x01 \x01(\x0b\x32(.nearcode.api.repositories.v1.Repository\"!\n\x0bSyncRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"L\n\x0cSyncResponse\x12<\n\nrepository\x18\x01 \x01(\x0b\x32(.nearcode.api.repositories.v1.Repository\"\'\n\x11\x44isconnectRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"\x14\n\x12\x44isconnectResponse\"M\n\x10ListFilesRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x11ListFilesResponse\x12\x31\n\x05\x66iles\x18\x01 \x03(\x0b\x32\".nearcode.api.repositories.v1.File\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\rDigestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"L\n\x0e\x44igestResponse\x12:\n\x07\x64igests\x18\x01 \x03(\x0b\x32).nearcode.api.repositories.v1.IndexDigest*n\n\tFileState\x12\x1a\n\x16\x46ILE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46ILE_STATE_INDEXED\x10\x01\x12\x16\n\x12\x46ILE_STATE_SKIPPED\x10\x02\x12\x15\n\x11\x46ILE_STATE_FAILED\x10\x03*\xab\x01\n\x0fRepositoryState\x12 \n\x1cREPOSITORY_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREPOSITORY_STATE_CONNECTED\x10\x01\x12\x1d\n\x19REPOSITORY_STATE_INDEXING\x10\x02\x12\x1a\n\x16REPOSITORY_STATE_READY\x10\x03\x12\x1b\n\x17REPOSITORY_STATE_FAILED\x10\x04\x32\xdb\x05\n\x13RepositoriesService\x12\x66\n\x07\x43onnect\x12,.nearcode.api.repositories.v1.ConnectRequest\x1a-.nearcode.api.repositories.v1.ConnectResponse\x12]\n\x04List\x12).nearcode.api.repositories.v1.ListRequest\x1a*.nearcode.api.repositories.v1.ListResponse\x12Z\n\x03Get\x12(.nearcode.api.repositories.v1.GetRequest\x1a).nearcode.api.repositories.v1.GetResponse\x12]\n\x04Sync\x12).nearcode.api.repositories.v1.SyncRequest\x1a*.nearcode.api.repositories.v1.SyncResponse\x12o\n\nDisconnect\x12/.nearcode.api.repositories.v1.DisconnectRequest\x1a\x30.nearcode.api.repositories.v1.DisconnectResponse\x12l\n\tListFiles\x12..nearcode.api.repositories.v1.ListFilesRequest\x1a/.nearcode.api.repositories.v1.ListFilesResponse\x12\x63\n\x06\x44igest\x12+.nearcode.api.repositories.v1.DigestRequest\x1a,.nearcode.api.repositories.v1.DigestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/nearcode/api/repositories/v1/repositories.proto\x12\x1cnearcode.api.repositories.v1\"7\n\x0b\x46ileVersion\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x62lob\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\"z\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x62lob\x18\x02 \x01(\t\x12\x36\n\x05state\x18\x03 \x01(\x0e\x32\'.nearcode.api.repositories.v1.FileState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x05 \x01(\x05\"A\n\tWorkspace\x12\x0f\n\x07remotes\x18\x01 \x03(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x15\n\rrelative_path\x18\x03 \x01(\t\"2\n\x0bIndexDigest\x12\x13\n\x0bindex_space\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"p\n\x08\x43overage\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x12\n\nfiles_done\x18\x04 \x01(\x05\x12\x13\n\x0b\x66iles_total\x18\x05 \x01(\x05\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"U\n\x0bIndexPolicy\x12\x0f\n\x07include\x18\x01 \x03(\t\x12\x0f\n\x07\x65xclude\x18\x02 \x03(\t\x12\x14\n\x0clargest_file\x18\x03 \x01(\x03\x12\x0e\n\x06spaces\x18\x04 \x03(\t\"\xf9\x03\n\nRepository\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x62ranch\x18\x04 \x01(\t\x12<\n\x05state\x18\x05 \x01(\x0e\x32-.nearcode.api.repositories.v1.RepositoryState\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x10\n\x08revision\x18\x07 \x01(\t\x12\x17\n\x0fwanted_revision\x18\x08 \x01(\t\x12\r\n\x05\x66iles\x18\t \x01(\x05\x12\x0e\n\x06\x63hunks\x18\n \x01(\x05\x12\x1b\n\x13\x62uilding_files_done\x18\x0b \x01(\x05\x12\x1c\n\x14\x62uilding_files_total\x18\x0c \x01(\x05\x12\x1c\n\x14\x62uilding_chunks_done\x18\r \x01(\x05\x12\x0f\n\x07seconds\x18\x0e \x01(\x01\x12\r\n\x05\x65rror\x18\x0f \x01(\t\x12\x38\n\x08\x63overage\x18\x10 \x03(\x0b\x32&.nearcode.api.repositories.v1.Coverage\x12\x14\n\x0c\x62\x65hind_since\x18\x11 \x01(\x01\x12\x14\n\x0c\x66iles_failed\x18\x12 \x01(\x05\x12\x39\n\x06policy\x18\x13 \x01(\x0b\x32).nearcode.api.repositories.v1.IndexPolicy\"-\n\x0e\x43onnectRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\t\"O\n\x0f\x43onnectResponse\x12<\n\nrepository\x18\x01 \x01(\x0b\x32(.nearcode.api.repositories.v1.Repository\"\r\n\x0bListRequest\"N\n\x0cListResponse\x12>\n\x0crepositories\x18\x01 \x03(\x0b\x32(.nearcode.api.repositories.v1.Repository\" \n\nGetRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"K\n\x0bGetResponse\x12<\n\nrepository\x18\x01 \x01(\x0b\x32(.nearcode.api.repositories.v1.Repository\"!\n\x0bSyncRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"L\n\x0cSyncResponse\x12<\n\nrepository\x18\x01 \x01(\x0b\x32(.nearcode.api.repositories.v1.Repository\"\'\n\x11\x44isconnectRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"\x14\n\x12\x44isconnectResponse\"M\n\x10ListFilesRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x11ListFilesResponse\x12\x31\n\x05\x66iles\x18\x01 \x03(\x0b\x32\".nearcode.api.repositories.v1.File\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\rDigestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"L\n\x0e\x44igestResponse\x12:\n\x07\x64igests\x18\x01 \x03(\x0b\x32).nearcode.api.repositories.v1.IndexDigest*n\n\tFileState\x12\x1a\n\x16\x46ILE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46ILE_STATE_INDEXED\x10\x01\x12\x16\n\x12\x46ILE_STATE_SKIPPED\x10\x02\x12\x15\n\x11\x46ILE_STATE_FAILED\x10\x03*\xab\x01\n\x0fRepositoryState\x12 \n\x1cREPOSITORY_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREPOSITORY_STATE_CONNECTED\x10\x01\x12\x1d\n\x19REPOSITORY_STATE_INDEXING\x10\x02\x12\x1a\n\x16REPOSITORY_STATE_READY\x10\x03\x12\x1b\n\x17REPOSITORY_STATE_FAILED\x10\x04\x32\xdb\x05\n\x13RepositoriesService\x12\x66\n\x07\x43onnect\x12,.nearcode.api.repositories.v1.ConnectRequest\x1a-.nearcode.api.repositories.v1.ConnectResponse\x12]\n\x04List\x12).nearcode.api.repositories.v1.ListRequest\x1a*.nearcode.api.repositories.v1.ListResponse\x12Z\n\x03Get\x12(.nearcode.api.repositories.v1.GetRequest\x1a).nearcode.api.repositories.v1.GetResponse\x12]\n\x04Sync\x12).nearcode.api.repositories.v1.SyncRequest\x1a*.nearcode.api.repositories.v1.SyncResponse\x12o\n\nDisconnect\x12/.nearcode.api.repositories.v1.DisconnectRequest\x1a\x30.nearcode.api.repositories.v1.DisconnectResponse\x12l\n\tListFiles\x12..nearcode.api.repositories.v1.ListFilesRequest\x1a/.nearcode.api.repositories.v1.ListFilesResponse\x12\x63\n\x06\x44igest\x12+.nearcode.api.repositories.v1.DigestRequest\x1a,.nearcode.api.repositories.v1.DigestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nearcode.api.repositories.v1.repositories_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILESTATE']._serialized_start=1701
-  _globals['_FILESTATE']._serialized_end=1811
-  _globals['_REPOSITORYSTATE']._serialized_start=1814
-  _globals['_REPOSITORYSTATE']._serialized_end=1985
+  _globals['_FILESTATE']._serialized_start=1891
+  _globals['_FILESTATE']._serialized_end=2001
+  _globals['_REPOSITORYSTATE']._serialized_start=2004
+  _globals['_REPOSITORYSTATE']._serialized_end=2175
   _globals['_FILEVERSION']._serialized_start=81
   _globals['_FILEVERSION']._serialized_end=136
   _globals['_FILE']._serialized_start=138
@@ -45,36 +45,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INDEXDIGEST']._serialized_end=379
   _globals['_COVERAGE']._serialized_start=381
   _globals['_COVERAGE']._serialized_end=493
-  _globals['_REPOSITORY']._serialized_start=496
-  _globals['_REPOSITORY']._serialized_end=898
-  _globals['_CONNECTREQUEST']._serialized_start=900
-  _globals['_CONNECTREQUEST']._serialized_end=945
-  _globals['_CONNECTRESPONSE']._serialized_start=947
-  _globals['_CONNECTRESPONSE']._serialized_end=1026
-  _globals['_LISTREQUEST']._serialized_start=1028
-  _globals['_LISTREQUEST']._serialized_end=1041
-  _globals['_LISTRESPONSE']._serialized_start=1043
-  _globals['_LISTRESPONSE']._serialized_end=1121
-  _globals['_GETREQUEST']._serialized_start=1123
-  _globals['_GETREQUEST']._serialized_end=1155
-  _globals['_GETRESPONSE']._serialized_start=1157
-  _globals['_GETRESPONSE']._serialized_end=1232
-  _globals['_SYNCREQUEST']._serialized_start=1234
-  _globals['_SYNCREQUEST']._serialized_end=1267
-  _globals['_SYNCRESPONSE']._serialized_start=1269
-  _globals['_SYNCRESPONSE']._serialized_end=1345
-  _globals['_DISCONNECTREQUEST']._serialized_start=1347
-  _globals['_DISCONNECTREQUEST']._serialized_end=1386
-  _globals['_DISCONNECTRESPONSE']._serialized_start=1388
-  _globals['_DISCONNECTRESPONSE']._serialized_end=1408
-  _globals['_LISTFILESREQUEST']._serialized_start=1410
-  _globals['_LISTFILESREQUEST']._serialized_end=1487
-  _globals['_LISTFILESRESPONSE']._serialized_start=1489
-  _globals['_LISTFILESRESPONSE']._serialized_end=1584
-  _globals['_DIGESTREQUEST']._serialized_start=1586
-  _globals['_DIGESTREQUEST']._serialized_end=1621
-  _globals['_DIGESTRESPONSE']._serialized_start=1623
-  _globals['_DIGESTRESPONSE']._serialized_end=1699
-  _globals['_REPOSITORIESSERVICE']._serialized_start=1988
-  _globals['_REPOSITORIESSERVICE']._serialized_end=2719
+  _globals['_INDEXPOLICY']._serialized_start=495
+  _globals['_INDEXPOLICY']._serialized_end=580
+  _globals['_REPOSITORY']._serialized_start=583
+  _globals['_REPOSITORY']._serialized_end=1088
+  _globals['_CONNECTREQUEST']._serialized_start=1090
+  _globals['_CONNECTREQUEST']._serialized_end=1135
+  _globals['_CONNECTRESPONSE']._serialized_start=1137
+  _globals['_CONNECTRESPONSE']._serialized_end=1216
+  _globals['_LISTREQUEST']._serialized_start=1218
+  _globals['_LISTREQUEST']._serialized_end=1231
+  _globals['_LISTRESPONSE']._serialized_start=1233
+  _globals['_LISTRESPONSE']._serialized_end=1311
+  _globals['_GETREQUEST']._serialized_start=1313
+  _globals['_GETREQUEST']._serialized_end=1345
+  _globals['_GETRESPONSE']._serialized_start=1347
+  _globals['_GETRESPONSE']._serialized_end=1422
+  _globals['_SYNCREQUEST']._serialized_start=1424
+  _globals['_SYNCREQUEST']._serialized_end=1457
+  _globals['_SYNCRESPONSE']._serialized_start=1459
+  _globals['_SYNCRESPONSE']._serialized_end=1535
+  _globals['_DISCONNECTREQUEST']._serialized_start=1537
+  _globals['_DISCONNECTREQUEST']._serialized_end=1576
+  _globals['_DISCONNECTRESPONSE']._serialized_start=1578
+  _globals['_DISCONNECTRESPONSE']._serialized_end=1598
+  _globals['_LISTFILESREQUEST']._serialized_start=1600
+  _globals['_LISTFILESREQUEST']._serialized_end=1677
+  _globals['_LISTFILESRESPONSE']._serialized_start=1679
+  _globals['_LISTFILESRESPONSE']._serialized_end=1774
+  _globals['_DIGESTREQUEST']._serialized_start=1776
+  _globals['_DIGESTREQUEST']._serialized_end=1811
+  _globals['_DIGESTRESPONSE']._serialized_start=1813
+  _globals['_DIGESTRESPONSE']._serialized_end=1889
+  _globals['_REPOSITORIESSERVICE']._serialized_start=2178
+  _globals['_REPOSITORIESSERVICE']._serialized_end=2909
 # @@protoc_insertion_point(module_scope)

@@ -218,6 +218,44 @@ class Coverage(_message.Message):
 Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
 
 @_typing.final
+class IndexPolicy(_message.Message):
+    """IndexPolicy says what of a repository is indexed, and for which index spaces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCLUDE_FIELD_NUMBER: _builtins.int
+    EXCLUDE_FIELD_NUMBER: _builtins.int
+    LARGEST_FILE_FIELD_NUMBER: _builtins.int
+    SPACES_FIELD_NUMBER: _builtins.int
+    largest_file: _builtins.int
+    """Bytes of the largest file. 0, or more than the server's limit: the server's limit."""
+    @_builtins.property
+    def include(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns in the syntax of .gitignore. Without `include` everything is; what `exclude` names never is."""
+
+    @_builtins.property
+    def exclude(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def spaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Index spaces; `completion` always is one of them. Empty: all that the installation has."""
+
+    def __init__(
+        self,
+        *,
+        include: _abc.Iterable[_builtins.str] | None = ...,
+        exclude: _abc.Iterable[_builtins.str] | None = ...,
+        largest_file: _builtins.int = ...,
+        spaces: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude", b"exclude", "include", b"include", "largest_file", b"largest_file", "spaces", b"spaces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexPolicy: _TypeAlias = IndexPolicy  # noqa: Y015
+
+@_typing.final
 class Repository(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,6 +275,9 @@ class Repository(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     COVERAGE_FIELD_NUMBER: _builtins.int
+    BEHIND_SINCE_FIELD_NUMBER: _builtins.int
+    FILES_FAILED_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     url: _builtins.str
     name: _builtins.str
@@ -257,10 +298,16 @@ class Repository(_message.Message):
     seconds: _builtins.float
     """Seconds from the moment the revision was wanted until it could be searched."""
     error: _builtins.str
+    behind_since: _builtins.float
+    """Unix time since which the index lacks what was wanted; 0 when nothing is missing."""
+    files_failed: _builtins.int
+    """Files of `revision` that should be in the index and are not."""
     @_builtins.property
     def coverage(self) -> _containers.RepeatedCompositeFieldContainer[Global___Coverage]:
-        """Of the collections that are filled behind what is served; only Get tells it."""
+        """Of the collections that are filled behind what is served; Get tells it, and ingestion's List when asked to."""
 
+    @_builtins.property
+    def policy(self) -> Global___IndexPolicy: ...
     def __init__(
         self,
         *,
@@ -280,10 +327,13 @@ class Repository(_message.Message):
         seconds: _builtins.float = ...,
         error: _builtins.str = ...,
         coverage: _abc.Iterable[Global___Coverage] | None = ...,
+        behind_since: _builtins.float = ...,
+        files_failed: _builtins.int = ...,
+        policy: Global___IndexPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "building_chunks_done", b"building_chunks_done", "building_files_done", b"building_files_done", "building_files_total", b"building_files_total", "chunks", b"chunks", "coverage", b"coverage", "error", b"error", "files", b"files", "generation", b"generation", "id", b"id", "name", b"name", "revision", b"revision", "seconds", b"seconds", "state", b"state", "url", b"url", "wanted_revision", b"wanted_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_since", b"behind_since", "branch", b"branch", "building_chunks_done", b"building_chunks_done", "building_files_done", b"building_files_done", "building_files_total", b"building_files_total", "chunks", b"chunks", "coverage", b"coverage", "error", b"error", "files", b"files", "files_failed", b"files_failed", "generation", b"generation", "id", b"id", "name", b"name", "policy", b"policy", "revision", b"revision", "seconds", b"seconds", "state", b"state", "url", b"url", "wanted_revision", b"wanted_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
