@@ -1,11 +1,11 @@
-# `make` lists what can be made. Needs python 3.11 to 3.13, make and git; the tests also npm.
+# `make` lists what can be made. Needs python 3.11 to 3.13, make and git; the tests also npm; test-k8s also Go and root.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 NUMBERED = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "needs Python 3.11 to 3.13: make setup PYTHON=python3.13")'
 
-.PHONY: help setup demo test test-cluster test-full lint proto docs format loadtest clean
+.PHONY: help setup demo test test-cluster test-k8s test-full lint proto docs format loadtest clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
@@ -25,6 +25,9 @@ test: lint ## Lint, then every test, with the real servers
 
 test-cluster: setup ## Clusters of three, whose servers die under load; NEARCODE_TEST_TRIALS_SHARE=0.1 does a tenth
 	$(BIN)/pytest tests/cluster -s --timeout=3600
+
+test-k8s: setup ## Real Kubernetes: the chart on a real node, the operator among fake ones; builds it first, 10 to 30 minutes once
+	$(BIN)/pytest tests/k8s -s --timeout=3600
 
 test-full: lint ## The same with full counts: large indexes, many kills, many deadlines
 	$(BIN)/pytest --timeout=3600 --ignore=tests/cluster --ignore=tests/k8s
