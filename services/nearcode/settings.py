@@ -1,18 +1,14 @@
 """The settings of a process: defaults, then one TOML file, then the environment, then the command line.
 
 `NEARCODE_RETRIEVAL__LIMIT=5` in the environment is `limit = 5` below `[retrieval]` in the file.
-Nobody else reads the environment.
 """
 
-import difflib
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
 from nearcode.chunking.settings import ChunkingSettings
 from nearcode.domain.errors import InvalidRequest, Reason
@@ -21,12 +17,13 @@ from nearcode.gateway.settings import GatewaySettings
 from nearcode.generation.settings import GenerationSettings
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.retrieval.settings import RetrievalSettings
+from nearcode.runtime import settings_file
 from nearcode.runtime.encryption import TlsSettings
 from nearcode.runtime.settings import Branch
 from nearcode.telemetry.settings import TelemetrySettings
 
 _PREFIX = "NEARCODE_"
-_NOT_SETTINGS = frozenset({"NEARCODE_PARENT_PID", "NEARCODE_CONFIG"})
+_OTHERS = ("NEARCODE_PARENT_PID", "NEARCODE_OPERATOR_")
 
 
 class EventsSettings(Branch):
@@ -102,7 +99,7 @@ class OpsSettings(Branch):
 class Settings(Branch):
     """All settings: one branch per service and adapter."""
 
-    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("nearcode", appauthor=False)))
+    home: Path = Field(default_factory=lambda: _user_folder("data"))
     """Folder that holds everything nearcode keeps on this machine: events, index, caches, sockets. `NEARCODE_HOME` sets it."""
     log_dir: Path = Path()
     """Folder of log files. Default: `logs` in a home that was named, else the platform's log folder."""
@@ -134,121 +131,37 @@ class Settings(Branch):
 
 def load(file: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
     """Reads the settings. Raises InvalidRequest naming the key, where it came from and what was probably meant."""
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    named = file or (Path(os.environ["NEARCODE_CONFIG"]) if "NEARCODE_CONFIG" in os.environ else None)  # noqa: TID251
-    if named:
-        _merge(values, _read(named), sources, str(named))
-    for name, text in sorted(os.environ.items()):  # noqa: TID251 - the one place
-        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
-            path = name.removeprefix(_PREFIX).lower().split("__")
-            _merge(values, _nested(path, text), sources, f"environment variable {name}")
-    _merge(values, dict(overrides or {}), sources, "command line")
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error, sources) from error
-    return _complete(settings)
+    return _complete(settings_file.load(Settings, _PREFIX, file, overrides, _OTHERS))
 
 
 def dump(settings: Settings, diff: bool = False) -> str:
     """The settings as TOML: all of them, or only what differs from the defaults."""
-    values = settings.model_dump(mode="json")
-    if diff:
-        values = _difference(values, _complete(Settings()).model_dump(mode="json"))
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            lines += _table(key, value)
-    return "\n".join(lines) + "\n"
+    if not diff:
+        return settings_file.dump(settings)
+    defaults = Settings() if _user_folder("data").is_absolute() else Settings(home=settings.home)
+    return settings_file.dump(settings, _complete(defaults))
 
 
 def _complete(settings: Settings) -> Settings:
     """Fills in what depends on other settings."""
-    home = settings.home.expanduser().absolute()
+    home = _absolute(settings.home)
     log_dir = settings.log_dir
     if log_dir == Path():
-        named = home != Path(platformdirs.user_data_dir("nearcode", appauthor=False))
-        log_dir = home / "logs" if named else Path(platformdirs.user_log_dir("nearcode", appauthor=False))
-    return settings.model_copy(update={"home": home, "log_dir": log_dir.expanduser().absolute()})
+        log_dir = home / "logs" if home != _user_folder("data") else _user_folder("log")
+    return settings.model_copy(update={"home": home, "log_dir": _absolute(log_dir)})
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _user_folder(kind: Literal["data", "log"]) -> Path:
+    """The platform's folder; one that cannot be found for a user without a home, as in a container without /etc/passwd."""
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise InvalidRequest(f"settings file {file} cannot be read: {error.strerror}", Reason.INVALID_SETTING) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"settings file {file} is not TOML: {error}", Reason.INVALID_SETTING) from error
+        return Path((platformdirs.user_data_dir if kind == "data" else platformdirs.user_log_dir)("nearcode", appauthor=False))
+    except RuntimeError:
+        return Path("~") / "nearcode"
 
 
-def _nested(path: list[str], value: object) -> dict[str, Any]:
-    for key in reversed(path):
-        value = {key: value}
-    return dict(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _merge(into: dict[str, Any], values: Mapping[str, Any], sources: dict[str, str], source: str, path: str = "") -> None:
-    for key, value in values.items():
-        where = f"{path}.{key}" if path else key
-        sources[where] = source
-        if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
-            _merge(into.setdefault(key, {}), value, sources, source, where)
-        else:
-            into[key] = value
-
-
-def _explain(error: ValidationError, sources: Mapping[str, str]) -> InvalidRequest:
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
-    where = next((sources[key[:end]] for end in range(len(key), 0, -1) if key[:end] in sources), "defaults")
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _keys(location[:-1]), n=1)
-        hint = f"; did you mean {'.'.join([*location[:-1], near[0]])}?" if near else ""
-        return InvalidRequest(f"unknown setting {key} in {where}{hint}", Reason.INVALID_SETTING, key)
-    return InvalidRequest(f"setting {key} in {where}: {first['msg']}", Reason.INVALID_SETTING, key)
-
-
-def _keys(path: list[str]) -> list[str]:
-    branch: type[BaseModel] = Settings
-    for name in path:
-        annotation = branch.model_fields[name].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        branch = annotation
-    return list(branch.model_fields)
-
-
-def _difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    differing: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            if inner := _difference(value, defaults.get(key, {})):
-                differing[key] = inner
-        elif value != defaults.get(key):
-            differing[key] = value
-    return differing
-
-
-def _table(name: str, values: Mapping[str, Any]) -> list[str]:
-    lines = ["", f"[{name}]"]
-    lines += [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict) and value is not None]
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            lines += _table(f"{name}.{key}", value)
-    return lines
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    text = str(value)
-    # TOML's basic strings escape as JSON does, DEL apart, which no setting holds.
-    import json
-
-    return json.dumps(text, ensure_ascii=False)
+def _absolute(folder: Path) -> Path:
+    try:
+        return folder.expanduser().absolute()
+    except RuntimeError as error:
+        message = f"the folder {folder} is below a home folder, and this user has none: set NEARCODE_HOME to a folder"
+        raise InvalidRequest(message, Reason.INVALID_SETTING, "home") from error
