@@ -1,0 +1,1 @@
+"""Tests against a real Kubernetes: `make test-k8s`."""
