@@ -6,16 +6,18 @@ revision that is served, and what it serves is what it holds of that.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
+from nearcode.domain.policy import EVERYTHING, IndexPolicy
 from nearcode.domain.repository import Progress, RepositoryState, RepositoryStatus
 from nearcode.domain.spaces import Coverage
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The revision that is searched. `artifact` names it in the object store; `seconds`: from wanted until searchable."""
+    """The revision that is searched. `artifact` names it in the object store; `seconds`: from wanted until searchable;
+    `failed`: files that should be indexed and are not."""
 
     generation: int
     commit: str
@@ -23,12 +25,14 @@ class Served:
     files: int
     chunks: int
     seconds: float
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`generation` rises whenever the wanted commit changes, also back to an earlier one. `retired` names artifacts whose
-    points may have to be deleted: those of revisions that were served before or given up half built."""
+    """`generation` rises whenever the wanted commit changes, also back to an earlier one, and whenever other files of it are
+    wanted. `retired` names artifacts whose points may have to be deleted: those of revisions that were served before or given
+    up half built."""
 
     repository: str
     url: str
@@ -44,6 +48,9 @@ class Manifest:
     error: str = ""
     fills: str = ""
     """The collection that is filled behind what is served; empty for the manifest of the repository itself."""
+    policy: IndexPolicy = EVERYTHING
+    leaving: bool = False
+    """Whether everything kept of it is being deleted, this manifest last."""
 
     @property
     def key(self) -> str:
@@ -78,7 +85,20 @@ class Manifest:
             behind_since=self.behind_since or now,
             retired=retired,
             error="",
+            leaving=False,
         )
+
+    def follow(self, policy: IndexPolicy) -> "Manifest":
+        """Under another policy. Where it selects other files, the same commit is wanted once more."""
+        changed = replace(self, policy=policy)
+        return changed.want(self.wanted) if self.generation and policy.selection != self.policy.selection else changed
+
+    def leave(self) -> "Manifest":
+        """Serves and wants nothing from now on; what was kept for it retires. A generation of its own, so that whoever works
+        on an earlier one stops."""
+        error = "it is being disconnected; if this stays, disconnect it once more"
+        wanted = replace(self.want(""), behind_since=0.0, leaving=True, served=None, error=error)
+        return replace(wanted, retired=tuple(kept_names(self)))
 
     def serve(self, served: Served) -> "Manifest":
         """Serves a revision from now on; the one before retires."""
@@ -103,6 +123,8 @@ class Manifest:
             progress=progress or Progress(),
             behind_since=self.behind_since,
             coverage=tuple(coverage),
+            files_failed=served.failed if served else 0,
+            policy=self.policy,
         )
 
     def _state(self) -> RepositoryState:
@@ -114,9 +136,17 @@ class Manifest:
 
     @classmethod
     def load(cls, values: Mapping[str, Any]) -> "Manifest":
-        """From plain values, as the store keeps them."""
-        served = Served(**values["served"]) if values["served"] else None
-        return cls(**{**values, "served": served, "retired": tuple(values["retired"])})
+        """From plain values, as the store keeps them: of an earlier version, which lack some, or of a later one, whose own are
+        left out, as while one version replaces another."""
+        known = _known(cls, values)
+        served = Served(**_known(Served, values["served"])) if values["served"] else None
+        policy = IndexPolicy.load(values["policy"]) if "policy" in values else EVERYTHING
+        return cls(**{**known, "served": served, "retired": tuple(values["retired"]), "policy": policy})
+
+
+def _known(cls: type[Served] | type[Manifest], values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(cls)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def manifest_key(repository: str, fills: str = "") -> str:

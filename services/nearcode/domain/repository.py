@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from nearcode.domain.policy import EVERYTHING, IndexPolicy
 from nearcode.domain.spaces import Coverage
 
 CHANGED_MEANWHILE = "changed while it was indexed"
@@ -76,9 +77,12 @@ class RepositoryStatus:
     error: str = ""
     progress: Progress = Progress()
     behind_since: float = 0.0
-    """Unix time since which the index lacks what was wanted; 0 when nothing is missing. Not on the wire."""
+    """Unix time since which the index lacks what was wanted; 0 when nothing is missing."""
     coverage: tuple[Coverage, ...] = ()
     """Of the collections that are filled behind."""
+    files_failed: int = 0
+    """Files of `revision` that should be in the index and are not."""
+    policy: IndexPolicy = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

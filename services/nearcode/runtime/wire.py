@@ -7,6 +7,7 @@ from nearcode.api.repositories.v1 import repositories_pb2
 from nearcode.api.retrieval.v1 import retrieval_pb2
 from nearcode.domain.budget import StageReport
 from nearcode.domain.completion import Message
+from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import (
     FileState,
     FileStatus,
@@ -64,6 +65,9 @@ def repository_to_proto(status: RepositoryStatus) -> repositories_pb2.Repository
         seconds=status.seconds,
         error=status.error,
         coverage=map(coverage_to_proto, status.coverage),
+        behind_since=status.behind_since,
+        files_failed=status.files_failed,
+        policy=policy_to_proto(status.policy),
     )
 
 
@@ -83,7 +87,20 @@ def repository_from_proto(message: repositories_pb2.Repository) -> RepositorySta
         error=message.error,
         progress=Progress(message.building_files_done, message.building_files_total, message.building_chunks_done),
         coverage=tuple(map(coverage_from_proto, message.coverage)),
+        behind_since=message.behind_since,
+        files_failed=message.files_failed,
+        policy=policy_from_proto(message.policy),
     )
+
+
+def policy_to_proto(policy: IndexPolicy) -> repositories_pb2.IndexPolicy:
+    return repositories_pb2.IndexPolicy(
+        include=policy.include, exclude=policy.exclude, largest_file=policy.largest_file, spaces=policy.spaces
+    )
+
+
+def policy_from_proto(message: repositories_pb2.IndexPolicy) -> IndexPolicy:
+    return IndexPolicy(tuple(message.include), tuple(message.exclude), message.largest_file, tuple(message.spaces))
 
 
 def coverage_to_proto(one: Coverage) -> repositories_pb2.Coverage:
