@@ -43,7 +43,7 @@ class App(Spaces):
         from nearcode.ingestion.builder import Builder, BuildStores
         from nearcode.ingestion.filling import Filler
         from nearcode.ingestion.service import Ingestion
-        from nearcode.ingestion.sources import open_sources
+        from nearcode.ingestion.sources import RepositorySources
 
         for space in (COMPLETION, CHAT):
             await self.refresh(space)
@@ -51,7 +51,7 @@ class App(Spaces):
         stores = BuildStores(await self.manifests(), await self.artifacts(), KvBuilds(await self.nats()), await self.bus())
         filler = Filler(stores, self.fills, self.index, settings)
         builder = Builder(stores, index, settings, on_served=filler.want)
-        sources = open_sources(settings, self.home.folder / "git")
+        sources = RepositorySources(settings, self.home.folder / "git")
         return Ingestion(stores, sources, index, builder, filler)
 
     async def ingestion(self) -> "Ingestion | RemoteIngestion":

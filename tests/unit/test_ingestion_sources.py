@@ -6,14 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
+from nearcode.domain.address import Address
 from nearcode.domain.errors import InvalidRequest, NotFound
 from nearcode.domain.repository import blob_id
-from nearcode.domain.address import Address
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
-from nearcode.ingestion.selection import why_left_out
+from nearcode.ingestion.selection import Selection, why_left_out
 
 LARGEST = 1_000_000
+SELECTION = Selection(LARGEST)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -28,11 +29,11 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 
 def reasons(root: Path) -> dict[str, str]:
-    return {other.path: other.reason for other in FolderSource(root, LARGEST).snapshot().others}
+    return {other.path: other.reason for other in FolderSource(root, SELECTION).snapshot().others}
 
 
 def paths(root: Path) -> list[str]:
-    return [file.path for file in FolderSource(root, LARGEST).snapshot().files]
+    return [file.path for file in FolderSource(root, SELECTION).snapshot().files]
 
 
 TREE = {
@@ -88,7 +89,7 @@ def test_a_second_look_reads_only_what_changed(tmp_path: Path, monkeypatch: pyte
     old = time.time() - 100
     for name in ("a.py", "b.py"):
         os.utime(tmp_path / name, (old, old))
-    source = FolderSource(tmp_path, LARGEST)
+    source = FolderSource(tmp_path, SELECTION)
     first = source.snapshot()
     (tmp_path / "b.py").write_text("B")
     read: list[str] = []
@@ -107,7 +108,7 @@ def test_a_second_look_reads_only_what_changed(tmp_path: Path, monkeypatch: pyte
 
 def test_bytes_of_a_file_that_changed_since_are_not_taken_for_the_old_ones(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "a", "b.py": "b"})
-    source = FolderSource(tmp_path, LARGEST)
+    source = FolderSource(tmp_path, SELECTION)
     files = source.snapshot().files
     (tmp_path / "a.py").write_text("changed")
     (tmp_path / "b.py").unlink()
@@ -116,11 +117,11 @@ def test_bytes_of_a_file_that_changed_since_are_not_taken_for_the_old_ones(tmp_p
 
 def test_a_folder_that_is_gone_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="not a folder any more"):
-        FolderSource(tmp_path / "gone", LARGEST).snapshot()
+        FolderSource(tmp_path / "gone", SELECTION).snapshot()
 
 
 def test_an_empty_folder_is_fine(tmp_path: Path) -> None:
-    assert FolderSource(tmp_path, LARGEST).snapshot().files == ()
+    assert FolderSource(tmp_path, SELECTION).snapshot().files == ()
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def repository(tmp_path: Path) -> Path:
 def source_of(root: Path, branch: str = "main") -> GitSource:
     git_dir = git_dir_of(root)
     assert git_dir
-    return GitSource(root.as_uri(), branch, git_dir, LARGEST, fetch=False)
+    return GitSource(root.as_uri(), branch, git_dir, SELECTION, fetch=False)
 
 
 def test_a_branch_is_read_from_the_objects_and_not_from_the_working_tree(repository: Path) -> None:
@@ -155,10 +156,10 @@ def test_a_branch_is_read_from_the_objects_and_not_from_the_working_tree(reposit
 
 
 def test_a_remote_is_fetched_bare_and_only_by_protocols_that_are_allowed(repository: Path, tmp_path: Path) -> None:
-    allowed = GitSource(repository.as_uri(), "main", tmp_path / "clone", LARGEST, fetch=True, protocols="file")
+    allowed = GitSource(repository.as_uri(), "main", tmp_path / "clone", SELECTION, fetch=True, protocols="file")
     assert [file.path for file in allowed.snapshot().files] == ["a.py", "lib/b.go"]
     assert not (tmp_path / "clone" / "a.py").exists()
-    refused = GitSource(repository.as_uri(), "main", tmp_path / "other", LARGEST, fetch=True)
+    refused = GitSource(repository.as_uri(), "main", tmp_path / "other", SELECTION, fetch=True)
     with pytest.raises(Exception, match="cannot be fetched"):
         refused.snapshot()
 

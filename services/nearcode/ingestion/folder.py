@@ -13,7 +13,7 @@ from nearcode.domain.artifact import Snapshot
 from nearcode.domain.errors import NotFound
 from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion, blob_id
 from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
-from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, why_left_out
+from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
 _RACY_NS = 2_000_000_000
 """A file this young may change again without changing its time stamp: it is read again (git calls this racy)."""
@@ -33,8 +33,8 @@ class _Known:
 class FolderSource:
     """Lists and reads a folder. Remembers what it read, so that a second look costs one `stat` a file."""
 
-    def __init__(self, root: Path, largest_file: int) -> None:
-        self._root, self._largest = root, largest_file
+    def __init__(self, root: Path, selection: Selection) -> None:
+        self._root, self._selection = root, selection
         self._known: dict[str, _Known] = {}
         self._last: Snapshot | None = None
 
@@ -136,7 +136,7 @@ class FolderSource:
         except OSError as error:
             others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
             return
-        if reason := _not_regular(info.st_mode) or why_left_out(path, info.st_size, self._largest):
+        if reason := _not_regular(info.st_mode) or self._selection.why_left_out(path, info.st_size):
             others.append(FileStatus(path, "", FileState.SKIPPED, reason))
             return
         try:

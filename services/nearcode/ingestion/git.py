@@ -11,7 +11,7 @@ from nearcode.domain.artifact import Snapshot
 from nearcode.domain.errors import InvalidRequest, NotFound, Unavailable
 from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion
 from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
-from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, why_left_out
+from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
 _SAFE = (
     "core.hooksPath=/dev/null",
@@ -30,11 +30,11 @@ _BRANCH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
 class GitSource:
     """A branch of a git repository. `git_dir` is the user's own repository, or ours to fetch `url` into."""
 
-    def __init__(self, url: str, branch: str, git_dir: Path, largest_file: int, fetch: bool, protocols: str = "https",
+    def __init__(self, url: str, branch: str, git_dir: Path, selection: Selection, fetch: bool, protocols: str = "https",
                  seconds: float = 900.0) -> None:  # fmt: skip
         if not _BRANCH.match(branch) or ".." in branch:
             raise InvalidRequest(f"{branch!r} is not a branch name", field="branch")
-        self._url, self._branch, self._git_dir, self._largest = url, branch, git_dir, largest_file
+        self._url, self._branch, self._git_dir, self._selection = url, branch, git_dir, selection
         self._fetch_first, self._protocols, self._seconds = fetch, protocols, seconds
 
     def snapshot(self, commit: str = "") -> Snapshot:
@@ -46,7 +46,7 @@ class GitSource:
         entries = [_entry(line) for line in listing.split(b"\0") if line]
         rules = self._rules([(path, blob) for mode, blob, _, path in entries if mode.startswith("100")])
         for mode, blob, size, path in entries:
-            if reason := _not_regular(mode, path) or rules.why_ignored(path) or why_left_out(path, size, self._largest):
+            if reason := _not_regular(mode, path) or rules.why_ignored(path) or self._selection.why_left_out(path, size):
                 others.append(FileStatus(path, "", FileState.SKIPPED, reason))
             else:
                 files.append(FileVersion(path, blob, size))

@@ -1,6 +1,7 @@
 """What ingestion needs of the world."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from nearcode.domain.artifact import Snapshot
@@ -23,9 +24,13 @@ class Source(Snapshots, Protocol):
 
 
 class Sources(Protocol):
-    """Opens the source that a manifest names. Raises InvalidRequest, NotFound."""
+    """Opens the source that a manifest names, under its policy. Raises InvalidRequest, NotFound."""
 
     def __call__(self, manifest: Manifest) -> Source: ...
+
+    def forget(self, manifest: Manifest) -> None:
+        """Deletes what is kept to read it, and never a user's own repository. Blocking. Raises Unavailable."""
+        ...
 
 
 class Builds(Protocol):
@@ -50,3 +55,23 @@ class Artifacts(Protocol):
         ...
 
     async def delete(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Messages that wait or are worked on. `bulk`: those to be cut or embedded, by repository id; `small` and `fill`: by stage
+    (synced, cut, indexed)."""
+
+    bulk: Mapping[str, int] = field(default_factory=dict)
+    small: Mapping[str, int] = field(default_factory=dict)
+    fill: Mapping[str, int] = field(default_factory=dict)
+
+
+class Queues(Protocol):
+    """The queues of the indexing flow. All raise Unavailable."""
+
+    async def backlog(self) -> Backlog: ...
+
+    async def purge(self, repository: str) -> None:
+        """Deletes every message that waits for a repository."""
+        ...

@@ -8,13 +8,13 @@ from dataclasses import replace
 from opentelemetry import trace
 
 from nearcode.api.events.v1 import events_pb2
+from nearcode.domain.address import Address
 from nearcode.domain.artifact import Artifact
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Versioned, artifact_name, kept_names
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus, repository_id
 from nearcode.domain.spaces import collection_key
-from nearcode.domain.address import Address
 from nearcode.ingestion.builder import Builder, BuildStores
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.filling import Filler

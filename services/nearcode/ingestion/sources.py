@@ -1,37 +1,56 @@
-"""Opens the source that a manifest names."""
+"""Opens the source that a manifest names, and deletes the clone of one that is not followed any more."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from nearcode.domain.errors import NotFound
-from nearcode.domain.manifest import Manifest
 from nearcode.domain.address import folder_of
+from nearcode.domain.errors import NotFound, Unavailable
+from nearcode.domain.manifest import Manifest
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
-from nearcode.ingestion.ports import Source, Sources
+from nearcode.ingestion.ports import Source
+from nearcode.ingestion.selection import Selection
 from nearcode.ingestion.settings import IngestionSettings
 
 
-def open_sources(settings: IngestionSettings, clones: Path) -> Sources:
-    """A folder as it is now when no branch is named; else a branch, of a repository on this machine or of a clone of ours."""
+@dataclass(frozen=True, slots=True)
+class RepositorySources:
+    """Implements ports.Sources: a folder as it is now when no branch is named; else a branch, of a repository on this machine
+    or of a clone of ours, which lies in `clones`."""
 
-    def open_source(manifest: Manifest) -> Source:
-        local = manifest.url.startswith("file:")
+    settings: IngestionSettings
+    clones: Path
+
+    def __call__(self, manifest: Manifest) -> Source:
+        settings, local = self.settings, manifest.url.startswith("file:")
+        selection = Selection(settings.largest_file, manifest.policy)
         if local and not manifest.branch:
             folder = folder_of(manifest.url)
             if not folder.is_dir():
                 raise NotFound(f"{folder} is not a folder")
-            return FolderSource(folder, settings.largest_file)
-        git_dir = git_dir_of(folder_of(manifest.url)) if local else clones / manifest.repository
+            return FolderSource(folder, selection)
+        git_dir = git_dir_of(folder_of(manifest.url)) if local else self._clone(manifest)
         if git_dir is None:
             raise NotFound(f"{folder_of(manifest.url)} is not a git repository")
         return GitSource(
             manifest.url,
             manifest.branch,
             git_dir,
-            settings.largest_file,
+            selection,
             fetch=not local,
             protocols=settings.git_protocols,
             seconds=settings.fetch_seconds,
         )
 
-    return open_source
+    def forget(self, manifest: Manifest) -> None:
+        clone = self._clone(manifest)
+        try:
+            shutil.rmtree(clone)
+        except FileNotFoundError:
+            return  # never fetched, or deleted by an earlier try
+        except OSError as error:
+            raise Unavailable(f"the clone {clone} cannot be deleted now: {error.strerror}", retry_after=5.0) from error
+
+    def _clone(self, manifest: Manifest) -> Path:
+        return self.clones / manifest.repository

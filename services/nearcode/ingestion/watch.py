@@ -4,9 +4,9 @@ import asyncio
 
 from watchfiles import DefaultFilter, awatch
 
+from nearcode.domain.address import folder_of
 from nearcode.domain.errors import NearcodeError
 from nearcode.domain.repository import RepositoryStatus
-from nearcode.domain.address import folder_of
 from nearcode.ingestion.selection import LEFT_OUT_FOLDERS
 from nearcode.ingestion.service import Ingestion
 from nearcode.telemetry.log import get_logger
