@@ -44,6 +44,13 @@ HINTS: Mapping[Reason, str] = {
     Reason.CERTIFICATE: "see the chapter on TLS in docs/operations.md; [tls] in the settings names the certificates",
     Reason.EVENTS_MISMATCH: "remove or rename what has our name on the event broker; docs/operations.md says which and why",
     Reason.EVENTS_UNSAFE: "set sync_interval: always on every NATS server; docs/operations.md says how, and how to do without",
+    Reason.REPOSITORY_UNREACHABLE: "check the URL, and that the engine's machine reaches the host",
+    Reason.CREDENTIALS_MISSING: "check the URL; docs/operations.md says where credentials for a code host lie",
+    Reason.CREDENTIALS_REFUSED: "renew the credentials; they are read anew at the next fetch",
+    Reason.REMOTE_NOT_FOUND: "check the URL, and that the credentials may read the repository",
+    Reason.NO_SUCH_BRANCH: "check the branch, or push it",
+    Reason.FETCH_FAILED: "the engine tries again; the message is what git says",
+    Reason.FETCH_IN_PROGRESS: "wait a moment",
 }
 
 

@@ -73,6 +73,20 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A stream or bucket of the event broker has the name of ours, but other settings, which cannot be changed in place."""
     REASON_EVENTS_UNSAFE: _Reason.ValueType  # 25
     """The event broker would lose acknowledged messages at a power cut, is too old, or nobody could say."""
+    REASON_REPOSITORY_UNREACHABLE: _Reason.ValueType  # 26
+    """The host of a repository does not answer: unknown name, no connection, or an error of its own."""
+    REASON_CREDENTIALS_MISSING: _Reason.ValueType  # 27
+    """The host of a repository answers only who shows credentials, and there are none, or an empty file."""
+    REASON_CREDENTIALS_REFUSED: _Reason.ValueType  # 28
+    """The host of a repository refuses the credentials for it."""
+    REASON_REMOTE_NOT_FOUND: _Reason.ValueType  # 29
+    """The host has no such repository any more, or does not show it."""
+    REASON_NO_SUCH_BRANCH: _Reason.ValueType  # 30
+    """The repository has no such branch, or is empty."""
+    REASON_FETCH_FAILED: _Reason.ValueType  # 31
+    """A repository cannot be fetched, for a reason that git told."""
+    REASON_FETCH_IN_PROGRESS: _Reason.ValueType  # 32
+    """The repository is being fetched; ask again when that is done."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reason is every error that a caller can tell apart; it travels as google.rpc.ErrorInfo.reason in domain "nearcode.dev",
@@ -130,4 +144,18 @@ REASON_EVENTS_MISMATCH: Reason.ValueType  # 24
 """A stream or bucket of the event broker has the name of ours, but other settings, which cannot be changed in place."""
 REASON_EVENTS_UNSAFE: Reason.ValueType  # 25
 """The event broker would lose acknowledged messages at a power cut, is too old, or nobody could say."""
+REASON_REPOSITORY_UNREACHABLE: Reason.ValueType  # 26
+"""The host of a repository does not answer: unknown name, no connection, or an error of its own."""
+REASON_CREDENTIALS_MISSING: Reason.ValueType  # 27
+"""The host of a repository answers only who shows credentials, and there are none, or an empty file."""
+REASON_CREDENTIALS_REFUSED: Reason.ValueType  # 28
+"""The host of a repository refuses the credentials for it."""
+REASON_REMOTE_NOT_FOUND: Reason.ValueType  # 29
+"""The host has no such repository any more, or does not show it."""
+REASON_NO_SUCH_BRANCH: Reason.ValueType  # 30
+"""The repository has no such branch, or is empty."""
+REASON_FETCH_FAILED: Reason.ValueType  # 31
+"""A repository cannot be fetched, for a reason that git told."""
+REASON_FETCH_IN_PROGRESS: Reason.ValueType  # 32
+"""The repository is being fetched; ask again when that is done."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
