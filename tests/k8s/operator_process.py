@@ -1,0 +1,97 @@
+"""The real operator as a process of the test's, with a settings file as the chart writes it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from nearcode.runtime.child import leashed
+
+from tests.k8s.kube import Object
+from tests.k8s.pods import UNTOUCHED
+
+OPERATOR = [sys.executable, "-m", "nearcode_operator", "run"]
+
+
+@dataclass
+class OperatorProcess:
+    """`nearcode-operator run`, which can be killed and started again."""
+
+    environment: Mapping[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Does not wait: what it does shows in the cluster."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(leashed(OPERATOR), env=dict(self.environment), stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """In good order."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        assert self.process
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    @property
+    def processor_seconds(self) -> float:
+        """User and system."""
+        assert self.process
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def tail(self) -> str:
+        """The end of what it logged."""
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+
+
+def job_template(annotations: Mapping[str, str] = UNTOUCHED, **spec: Any) -> Object:
+    """What the chart gives the operator for its Jobs, with the annotations that tell the fake node what to do."""
+    container = {"name": "work", "image": "nearcode/engine:test", "command": ["nearcode"]}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    template = {"metadata": {"annotations": dict(annotations)}, "spec": pod}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {}, "spec": {"backoffLimit": 3, **spec, "template": template}}
+
+
+def operator_settings(
+    folder: Path, namespace: str, address: str, token: Path, settings: Mapping[str, Any], template: Object | None
+) -> Path:
+    """Writes operator.toml, and job.yaml beside it."""
+    values: dict[str, Any] = {"namespace": namespace, "home": str(folder / "operator")}
+    values["engine"] = {"address": address, "token_file": str(token)}
+    values |= {name: dict(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
+    if template is not None:
+        (folder / "job.yaml").write_text(yaml.safe_dump(template))
+        values["jobs"] = {**values.get("jobs", {}), "enabled": True, "template_file": str(folder / "job.yaml")}
+    file = folder / "operator.toml"
+    file.write_text("\n".join(_toml(values)) + "\n")
+    return file
+
+
+def _toml(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if not isinstance(value, Mapping):
+            yield f"{name} = {json.dumps(value)}"
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield f"[{path}{name}]"
+            yield from _toml(value, f"{path}{name}.")
