@@ -1,0 +1,205 @@
+"""The Kubernetes API: the only module that calls it, apart from Kopf's own watch and finalizer.
+
+What it needs, all in the operator's namespace (the chart's Role grants exactly this, with what Kopf needs):
+
+    nearcode.dev   repositories            get list watch patch delete
+    nearcode.dev   repositories/status     patch
+    batch          jobs                    get list watch create patch delete
+    apps           deployments/scale       get patch
+    ""             secrets                 get create patch
+    ""             events                  create
+
+`delete` of repositories is for `nearcode-operator release --delete` alone. Beyond the namespace it would like to get
+customresourcedefinitions/repositories.nearcode.dev; where that is refused, the schema is not checked.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import httpx2
+from lightkube import AsyncClient
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.operators import exists
+from lightkube.types import CascadeType, PatchType
+
+from nearcode.domain.errors import (
+    Conflict,
+    InvalidRequest,
+    NearcodeError,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
+from nearcode_operator.model import GROUP, KIND, PLURAL, VERSION, Key
+from nearcode_operator.ports import Listing, Manifest
+from nearcode_operator.resources import REPOSITORY_LABEL, schema_of
+
+T = TypeVar("T")
+Observe = Callable[[str, str, str], None]
+"""Told each call: verb, resource, and the status code or `unreachable`."""
+
+CRD_NAME = f"{PLURAL}.{GROUP}"
+_SECONDS = 30.0
+_PAGE = 500
+
+_Repository = create_namespaced_resource(GROUP, VERSION, KIND, PLURAL)
+_Job = create_namespaced_resource("batch", "v1", "Job", "jobs")
+_Deployment = create_namespaced_resource("apps", "v1", "Deployment", "deployments")
+_Secret = create_namespaced_resource("", "v1", "Secret", "secrets")
+_Event = create_namespaced_resource("", "v1", "Event", "events")
+_Crd = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+
+
+class Cluster:
+    """One namespace of a cluster (the ClusterApi). Raises the expected failures: Unavailable when the API server is away or
+    busy, PermissionDenied with the right that is missing."""
+
+    def __init__(self, client: AsyncClient, namespace: str, observe: Observe = lambda verb, resource, code: None) -> None:
+        self._client, self._namespace, self._told = client, namespace, observe
+
+    async def repositories(self) -> Listing:
+        """All Repositories."""
+        return await self._list(_Repository, "repositories")
+
+    async def jobs(self) -> Listing:
+        """Our indexing Jobs."""
+        return await self._list(_Job, "jobs", {REPOSITORY_LABEL: exists()})
+
+    async def create_job(self, manifest: Manifest) -> Manifest | None:
+        """Makes a Job. None if there is one of this name."""
+        try:
+            return await self._call("create", "jobs", lambda: self._client.create(_Job(manifest), namespace=self._namespace))
+        except Conflict:
+            return None
+
+    async def scale_job(self, key: Key, parallelism: int) -> Manifest | None:
+        """Changes how many pods a Job may have. None if it is gone."""
+        return await self._patch(_Job, "jobs", key.name, {"spec": {"parallelism": parallelism}})
+
+    async def delete_job(self, key: Key) -> None:
+        """Deletes a Job with its pods. One that is gone is no error."""
+        await self._delete(_Job, "jobs", key.name)
+
+    async def replicas(self, deployment: str) -> int | None:
+        """How many pods a Deployment wants; None if there is no such Deployment."""
+        scale = await self._get(_Deployment.Scale, "deployments/scale", deployment)
+        return None if scale is None else int(scale.spec.replicas or 0)
+
+    async def scale_deployment(self, deployment: str, replicas: int) -> None:
+        """Changes how many pods a Deployment wants. One that is gone is no error."""
+        await self._patch(_Deployment.Scale, "deployments/scale", deployment, {"spec": {"replicas": replicas}})
+
+    async def patch_status(self, key: Key, changes: Manifest) -> Manifest | None:
+        """Merges `changes` into the status of a Repository. The resource as it is then; None if it is gone."""
+        return await self._patch(_Repository.Status, "repositories/status", key.name, {"status": changes})
+
+    async def set_finalizers(self, key: Key, finalizers: list[str], resource_version: str) -> Manifest | None:
+        """Replaces the finalizers of a Repository that is still at this version. Raises Conflict if it is not."""
+        metadata = {"finalizers": finalizers, "resourceVersion": resource_version}
+        return await self._patch(_Repository, "repositories", key.name, {"metadata": metadata})
+
+    async def delete_repository(self, key: Key) -> None:
+        """Deletes a Repository, as `kubectl delete` does. One that is gone is no error."""
+        await self._delete(_Repository, "repositories", key.name)
+
+    async def post_event(self, event: Manifest) -> None:
+        """Tells an event. Its name makes it one: telling it twice changes nothing."""
+        try:
+            await self._call("create", "events", lambda: self._client.create(_Event(event), namespace=self._namespace))
+        except Conflict:
+            return
+
+    async def secret(self, name: str) -> Mapping[str, str] | None:
+        """The values of a Secret, in base64; None if there is none."""
+        found = await self._get(_Secret, "secrets", name)
+        return None if found is None else dict(found.get("data") or {})
+
+    async def write_secret(self, name: str, changes: Mapping[str, str | None]) -> None:
+        """Changes values of a Secret, in base64; it is made if need be. None takes a value out."""
+        if await self._patch(_Secret, "secrets", name, {"data": dict(changes)}) is None:
+            kept = {key: value for key, value in changes.items() if value is not None}
+            made = _Secret({"metadata": {"name": name, "namespace": self._namespace}, "type": "Opaque", "data": kept})
+            await self._call("create", "secrets", lambda: self._client.create(made, namespace=self._namespace))
+
+    async def schema(self) -> int:
+        """The number of the Repositories' schema that is installed. Raises NotFound and PermissionDenied."""
+        return schema_of(await self._call("get", "customresourcedefinitions", lambda: self._client.get(_Crd, CRD_NAME)))
+
+    async def _list(self, kind: Any, resource: str, labels: Any = None) -> Listing:
+        async def read() -> Listing:
+            found = self._client.list(kind, namespace=self._namespace, chunk_size=_PAGE, labels=labels)
+            return Listing([item async for item in found], found.resourceVersion)
+
+        return await self._call("list", resource, read)
+
+    async def _get(self, kind: Any, resource: str, name: str) -> Any:
+        try:
+            return await self._call("get", resource, lambda: self._client.get(kind, name, namespace=self._namespace))
+        except NotFound:
+            return None
+
+    async def _patch(self, kind: Any, resource: str, name: str, changes: Manifest) -> Any:
+        def patch() -> Awaitable[Any]:
+            return self._client.patch(kind, name, dict(changes), namespace=self._namespace, patch_type=PatchType.MERGE)
+
+        try:
+            return await self._call("patch", resource, patch)
+        except NotFound:
+            return None
+
+    async def _delete(self, kind: Any, resource: str, name: str) -> None:
+        def delete() -> Awaitable[None]:
+            return self._client.delete(kind, name, namespace=self._namespace, cascade=CascadeType.BACKGROUND)
+
+        try:
+            await self._call("delete", resource, delete)
+        except NotFound:
+            return
+
+    async def _call(self, verb: str, resource: str, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            answer = await call()
+        except ApiError as error:
+            self._told(verb, resource, str(error.status.code))
+            raise meaning(error, f"{verb} {resource} in namespace {self._namespace}") from error
+        except (httpx2.HTTPError, ConfigError) as error:
+            self._told(verb, resource, "unreachable")
+            raise Unavailable(f"the Kubernetes API does not answer: {error or type(error).__name__}") from error
+        self._told(verb, resource, "200")
+        return answer
+
+
+def meaning(error: ApiError, asked: str) -> NearcodeError:
+    """The expected failure that an answer of the API server stands for."""
+    code, text = error.status.code or 500, error.status.message or ""
+    kinds: dict[int, type[NearcodeError]] = {
+        400: InvalidRequest,
+        401: Unauthenticated,
+        403: PermissionDenied,
+        404: NotFound,
+        409: Conflict,
+        422: InvalidRequest,
+    }
+    if code == 403:
+        return PermissionDenied(f"Kubernetes refuses to {asked}: {text}. Grant it to the operator's service account (Role)")
+    kind = kinds.get(code, Unavailable)
+    return kind(f"Kubernetes could not {asked}: {text} ({code})")
+
+
+@asynccontextmanager
+async def connected(namespace: str, observe: Observe) -> AsyncIterator[Cluster]:
+    """The cluster of this pod, or of the kubeconfig that KUBECONFIG names. Raises InvalidRequest when there is neither."""
+    try:
+        config = KubeConfig.from_env().get()
+    except (ConfigError, OSError) as error:
+        message = f"no Kubernetes to talk to: {error}. Run in a pod with a service account, or set KUBECONFIG"
+        raise InvalidRequest(message) from error
+    client = AsyncClient(config, namespace=namespace, timeout=httpx2.Timeout(_SECONDS), field_manager="nearcode-operator")
+    try:
+        yield Cluster(client, namespace, observe)
+    finally:
+        await client.close()
