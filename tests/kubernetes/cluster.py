@@ -166,7 +166,7 @@ def _end(claim: Mapping[str, Any]) -> None:
     if folder.exists():
         node = claim["ending"] == "node.sh" and (folder / "node" / "settings").exists()
         _script(*(("node.sh", "down") if node else ("down.sh",)), folder, environment={})
-        for data in ("etcd", "node"):
+        for data in ("etcd", "node", "volumes"):
             shutil.rmtree(folder / data, ignore_errors=True)  # the logs stay until the next cluster on these ports
 
 
