@@ -100,7 +100,6 @@ def _owner(resource: Resource) -> dict[str, Any]:
         "name": resource.key.name,
         "uid": resource.uid,
         "controller": True,
-        "blockOwnerDeletion": True,
     }
 
 

@@ -32,7 +32,9 @@ class Specification:
         self.problems: list[str] = []
         self._spec: Mapping[str, Any] = spec if isinstance(spec, Mapping) else {}
         self.url = self._read("url", _url, "")
-        self.branches = self._read("branches", _branches, ("main",))
+        self.branches: tuple[str, ...] = self._read("branches", _branches, ())
+        if self._spec.get("branches") is None:
+            self.branches = ("main",)
         self.policy = Policy(
             include=self._read("selection.include", _patterns, ()),
             exclude=self._read("selection.exclude", _patterns, ()),
