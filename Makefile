@@ -8,7 +8,7 @@ NUMBERED = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) 
 .PHONY: help setup demo test test-cluster test-k8s test-full lint proto docs format loadtest clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-20s %s\n' "$$name" "$$about"; done
 
 setup: $(READY) ## Install what uv.lock names into .venv
 
