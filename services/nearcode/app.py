@@ -39,6 +39,7 @@ class App(Spaces):
 
     @once
     async def local_ingestion(self) -> "Ingestion":
+        from nearcode.adapters.jetstream_backlog import JetStreamQueues
         from nearcode.adapters.jetstream_stores import KvBuilds
         from nearcode.ingestion.builder import Builder, BuildStores
         from nearcode.ingestion.filling import Filler
@@ -52,7 +53,8 @@ class App(Spaces):
         filler = Filler(stores, self.fills, self.index, settings)
         builder = Builder(stores, index, settings, on_served=filler.want)
         sources = RepositorySources(settings, self.home.folder / "git")
-        return Ingestion(stores, sources, index, builder, filler)
+        queues = JetStreamQueues(await self.nats(), self.settings.org)
+        return Ingestion(stores, sources, index, builder, filler, queues)
 
     async def ingestion(self) -> "Ingestion | RemoteIngestion":
         return await (self.local_ingestion() if "ingestion" in self.targets else self.remote_ingestion())
@@ -224,6 +226,8 @@ class App(Spaces):
 
         settings, bus, filled = self.settings.embedding, await self.bus(), set[str]()
         await EmbeddingWorker(bus, self.embedding, settings.concurrency).start()
+        if self.share.repository:  # collections are filled by standing workers
+            return
 
         async def fill() -> None:
             for one in await self.fills():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.spaces import COMPLETION
+from nearcode.events.topology import Share
 from nearcode.observers import Observers
 from nearcode.plaintext import refuse_plaintext
 from nearcode.runtime.encryption import host_of
@@ -50,9 +51,11 @@ def once(build: Callable[[S], Coroutine[Any, Any, T]]) -> Callable[[S], Awaitabl
 class Stores:
     """Builds stores and models on demand. `async with` stops in reverse order whatever was started."""
 
-    def __init__(self, settings: Settings, targets: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, targets: Sequence[str], repository: str = "") -> None:
         self.settings = settings
         self.targets = frozenset(SERVICES if "all" in targets else targets)
+        self.share = Share(settings.events.bulk, repository)
+        """What of the queues this process works on. With a repository it is a Job's, which works on nothing else."""
         self.home = Home(settings.home)
         self.observers = Observers()
         """Told what happens; whoever serves the app puts counters here before anything is built."""
@@ -129,7 +132,7 @@ class Stores:
     async def bus(self) -> "JetStreamBus":
         from nearcode.adapters.jetstream import JetStreamBus
 
-        bus = JetStreamBus(await self.nats(), self.settings.org, bulk=self.settings.events.bulk, observer=self.observers.bus)
+        bus = JetStreamBus(await self.nats(), self.settings.org, self.share, observer=self.observers.bus)
         self._stack.push_async_callback(bus.close)
         return bus
 

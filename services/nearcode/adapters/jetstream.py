@@ -96,10 +96,12 @@ def _patience(servers: Sequence[str]) -> float:
 
 
 class JetStreamBus:
-    """The bus over one connection. `bulk`: this process also works on first indexes and large backlogs."""
+    """The bus over one connection. `share`: what of the queues this process works on."""
 
-    def __init__(self, client: Client, org: str, *, bulk: bool = True, observer: BusObserver | None = None) -> None:
-        self._client, self._org, self._bulk = client, org, bulk
+    def __init__(
+        self, client: Client, org: str, share: topology.Share | None = None, *, observer: BusObserver | None = None
+    ) -> None:
+        self._client, self._org, self._share = client, org, share or topology.Share()
         self.observer = observer or BusObserver()
         self.subjects: list[str] = []
         """What this process works on: subjects of `react`."""
@@ -137,12 +139,35 @@ class JetStreamBus:
         *,
         fill: str = "",
     ) -> None:
-        queues: tuple[Queue, ...] = ("fill",) if fill else ("small", "bulk") if self._bulk else ("small",)
-        collection = {"build.collection": fill} if fill not in ("", ANY) else {}
-        for name in filter(None, (subject(event, self._org, collection, queue) for queue in queues)):
-            self.subjects.append(name)
-            reactor = Reactor(self._stream, self.observer, event, handler, on_dead)
-            self._puller.share(name, reactor.answer, concurrency)
+        queues = self._share.queues(topology.stage_of(subject(event, self._org)), bool(fill))
+        for queue in queues:
+            if name := self._place(event, queue, fill):
+                self.subjects.append(name)
+                reactor = Reactor(self._stream, self.observer, event, handler, on_dead)
+                self._puller.share(name, reactor.answer, concurrency)
+        if not fill and "bulk" not in queues and (name := self._place(event, "bulk")):
+            self._puller.leave(name)
+
+    def _place(self, event: type[Message], queue: Queue, fill: str = "") -> str:
+        """The subject of what this process takes from a queue; empty for an event that does not travel on it."""
+        fields = {"build.collection": fill} if fill not in ("", ANY) else {}
+        if self._share.repository:
+            fields["repository"] = self._share.repository
+        return subject(event, self._org, fields, queue)
+
+    async def left(self) -> dict[str, int]:
+        """Messages that wait or are worked on, by stage, in the queues that this process works on. Raises Unavailable."""
+        stages: dict[str, int] = {}
+        for name in self.subjects:
+            found = await insist(lambda name=name: self._stream.stream_info(topology.stream_of(name), name))  # type: ignore[misc]
+            stage = topology.stage_of(name)
+            stages[stage] = stages.get(stage, 0) + sum((found.state.subjects or {}).values())
+        return stages
+
+    async def remove_consumers(self) -> None:
+        """Removes the consumers of this process's repository, after `close`. Raises Unavailable."""
+        for name in filter(topology.of_one_repository, self.subjects):
+            await self._puller.remove(name)
 
     async def follow(self, event: type[E], handler: Handler[E]) -> None:
         async def deliver(message: Msg) -> None:

@@ -9,9 +9,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from nearcode.adapters.jetstream_consumers import Occupied, Pulled, SharedConsumers
 from nearcode.adapters.jetstream_errors import TIMEOUT, nats_errors
 from nearcode.domain.errors import NearcodeError
 from nearcode.events import topology
@@ -19,7 +19,6 @@ from nearcode.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
-Pulled = JetStreamContext.PullSubscription
 Answer = Callable[[Msg], Awaitable[None]]
 
 _POLL_SECONDS = 5.0
@@ -35,18 +34,15 @@ class Puller:
     def __init__(self, client: Client, closing: asyncio.Event) -> None:
         self._client, self._closing = client, closing
         self._stream = client.jetstream(timeout=TIMEOUT)
+        self._consumers = SharedConsumers(self._stream)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def share(self, subject: str, answer: Answer, concurrency: int) -> None:
         """Works on a subject together with every process that does, by one durable consumer, some messages at once."""
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.EXPLICIT, ack_wait=topology.ACK_WAIT, max_deliver=-1, max_ack_pending=max(16, 4 * concurrency)
-        )
-        stream, durable = topology.stream_of(subject), topology.durable_of(subject)
         slots = asyncio.Semaphore(concurrency)
 
         async def consumer() -> Pulled:
-            return await self._stream.pull_subscribe(subject, durable=durable, stream=stream, config=config)
+            return await self._consumers.open(subject)
 
         self._start(self._run(subject, consumer, lambda pulled: self._some_at_once(pulled, answer, slots)))
 
@@ -75,6 +71,24 @@ class Puller:
 
         self._start(self._run(subject, consumer, lambda pulled: self._in_order(pulled, taken)))
 
+    def leave(self, subject: str) -> None:
+        """Removes the consumer of a subject that nobody of this version works on, however long the broker is away."""
+
+        async def removed() -> None:
+            while not self._closing.is_set():
+                try:
+                    await self._connected()
+                    await self._consumers.remove(subject)
+                    break
+                except (NearcodeError, NatsError) as error:
+                    await self._pause(subject, error)
+
+        self._start(removed())
+
+    async def remove(self, subject: str) -> None:
+        """Removes the consumer of a subject, after `close`. Raises Unavailable."""
+        await self._consumers.remove(subject)
+
     async def close(self, seconds: float) -> None:
         """After `closing`: waits for messages that are being answered, then gives them up."""
         if self._tasks:
@@ -101,9 +115,12 @@ class Puller:
                     finally:
                         await _let_go(pulled)
             except (NearcodeError, NatsError) as error:
-                log.warning("the event broker is away", subject=subject, error=str(error))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), _PAUSE)
+                await self._pause(subject, error)
+
+    async def _pause(self, subject: str, error: Exception) -> None:
+        log.warning("messages cannot be fetched now", subject=subject, error=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), error.retry_after if isinstance(error, Occupied) else _PAUSE)
 
     async def _connected(self) -> None:
         """Waits until the broker is there: a question sent to nobody would wait for its time-out instead."""

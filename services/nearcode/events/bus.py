@@ -3,20 +3,19 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import reduce
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from nearcode.api.events.v1.events_pb2 import Build
 from nearcode.api.options.v1 import options_pb2
+from nearcode.events.topology import Queue as Queue
 
 _FIELD = re.compile(r"\{([\w.]+)\}")
 _TOKEN = re.compile(r"^[A-Za-z0-9_-]+$")
 
 E = TypeVar("E", bound=Message)
 Handler = Callable[[E], Awaitable[None]]
-Queue = Literal["small", "bulk", "fill"]
-"""Small updates, for which somebody waits; first indexes and large backlogs; what fills a collection behind the served one."""
 ANY = "*"
 
 
