@@ -9,8 +9,11 @@ import pytest
 from nearcode.domain.address import Address
 from nearcode.domain.errors import InvalidRequest, NotFound
 from nearcode.domain.repository import blob_id
+from nearcode.ingestion.clone import Clone
+from nearcode.ingestion.credentials import Access
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
+from nearcode.ingestion.git_command import Git
 from nearcode.ingestion.selection import Selection, why_left_out
 
 LARGEST = 1_000_000
@@ -138,7 +141,12 @@ def repository(tmp_path: Path) -> Path:
 def source_of(root: Path, branch: str = "main") -> GitSource:
     git_dir = git_dir_of(root)
     assert git_dir
-    return GitSource(root.as_uri(), branch, git_dir, SELECTION, fetch=False)
+    return GitSource(root.as_uri(), branch, Git(git_dir), SELECTION)
+
+
+def clone_of(root: Path, git_dir: Path, protocols: str) -> GitSource:
+    git = Git(git_dir, protocols)
+    return GitSource(root.as_uri(), "main", git, SELECTION, Clone(git, root.as_uri(), "main", Access()))
 
 
 def test_a_branch_is_read_from_the_objects_and_not_from_the_working_tree(repository: Path) -> None:
@@ -156,10 +164,10 @@ def test_a_branch_is_read_from_the_objects_and_not_from_the_working_tree(reposit
 
 
 def test_a_remote_is_fetched_bare_and_only_by_protocols_that_are_allowed(repository: Path, tmp_path: Path) -> None:
-    allowed = GitSource(repository.as_uri(), "main", tmp_path / "clone", SELECTION, fetch=True, protocols="file")
+    allowed = clone_of(repository, tmp_path / "clone", "file")
     assert [file.path for file in allowed.snapshot().files] == ["a.py", "lib/b.go"]
     assert not (tmp_path / "clone" / "a.py").exists()
-    refused = GitSource(repository.as_uri(), "main", tmp_path / "other", SELECTION, fetch=True)
+    refused = clone_of(repository, tmp_path / "other", "https")
     with pytest.raises(Exception, match="cannot be fetched"):
         refused.snapshot()
 

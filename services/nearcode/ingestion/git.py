@@ -1,4 +1,4 @@
-"""Git, by its command line: bare, never checked out, with an empty environment and only the protocols that are allowed."""
+"""A branch of a git repository, read from its objects: never checked out."""
 
 import os
 import re
@@ -8,41 +8,30 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nearcode.domain.artifact import Snapshot
-from nearcode.domain.errors import InvalidRequest, NotFound, Unavailable
+from nearcode.domain.errors import InvalidRequest, NotFound, Reason, Unavailable
 from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion
+from nearcode.ingestion.clone import Clone
+from nearcode.ingestion.git_command import Git, GitFailed
 from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
 from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
-_SAFE = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "fetch.recurseSubmodules=false",
-    "submodule.recurse=false",
-    "transfer.bundleURI=false",
-    "credential.helper=",
-    "gc.auto=0",
-    "http.followRedirects=false",
-    "protocol.allow=never",
-)
 _BRANCH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
 
 
 class GitSource:
-    """A branch of a git repository. `git_dir` is the user's own repository, or ours to fetch `url` into."""
+    """A branch of a git repository: the user's own where `git` runs, or what `clone` brings there from a remote."""
 
-    def __init__(self, url: str, branch: str, git_dir: Path, selection: Selection, fetch: bool, protocols: str = "https",
-                 seconds: float = 900.0) -> None:  # fmt: skip
+    def __init__(self, url: str, branch: str, git: Git, selection: Selection, clone: Clone | None = None) -> None:
         if not _BRANCH.match(branch) or ".." in branch:
             raise InvalidRequest(f"{branch!r} is not a branch name", field="branch")
-        self._url, self._branch, self._git_dir, self._selection = url, branch, git_dir, selection
-        self._fetch_first, self._protocols, self._seconds = fetch, protocols, seconds
+        self._url, self._branch, self._git, self._selection, self._clone = url, branch, git, selection, clone
 
     def snapshot(self, commit: str = "") -> Snapshot:
-        """The files of `commit`, or of the branch's head. Raises NotFound, Unavailable."""
-        commit = commit or self._head()
+        """The files of `commit`, or of the branch's head; the head's, too, if a remote has the commit no more. Raises NotFound,
+        Unavailable."""
+        commit, listing = self._listing(commit)
         files: list[FileVersion] = []
         others: list[FileStatus] = []
-        listing = self._git("ls-tree", "-r", "-l", "-z", "--full-tree", commit)
         entries = [_entry(line) for line in listing.split(b"\0") if line]
         rules = self._rules([(path, blob) for mode, blob, _, path in entries if mode.startswith("100")])
         for mode, blob, size, path in entries:
@@ -53,17 +42,45 @@ class GitSource:
         return Snapshot(commit, tuple(files), tuple(others))
 
     def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
-        """The bytes of file versions, in the order asked; none for objects that are gone."""
+        """The bytes of file versions, in the order asked; none for objects that are gone. What a lost clone of ours had is
+        fetched again. Raises NotFound, Unavailable."""
+        made = self._clone.made if self._clone else 0
+        number = 0
+        try:
+            for number, blob in enumerate(self._stream(files)):
+                if blob.data is None and self._clone:
+                    self._clone.restore([file.blob for file in files[number:]], made, broken=False)
+                    break
+                yield blob
+            else:
+                return
+        except _Unreadable as unreadable:
+            number = unreadable.number
+            if self._clone:
+                self._clone.restore([file.blob for file in files[number:]], made, broken=True)
+        yield from self._whatever_is_there(files[number:])
+
+    def _whatever_is_there(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
+        try:
+            yield from self._stream(files)
+        except _Unreadable as unreadable:
+            yield from (Blob(file, None) for file in files[unreadable.number :])
+
+    def _stream(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
+        """Raises _Unreadable where git gives up: at an object that is broken, or for want of a repository."""
+        command, quiet = self._git.command("cat-file", "--batch"), subprocess.DEVNULL
         batch = subprocess.Popen(
-            self._command("cat-file", "--batch"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._env()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet, env=self._git.environment()
         )
         assert batch.stdin and batch.stdout
         names = b"".join(f"{file.blob}\n".encode() for file in files)
         feeder = threading.Thread(target=_feed, args=(batch, names), daemon=True)
         feeder.start()
         try:
-            for file in files:
+            for number, file in enumerate(files):
                 head = batch.stdout.readline().split()
+                if not head:
+                    raise _Unreadable(number)
                 if len(head) != 3:
                     yield Blob(file, None)
                     continue
@@ -75,26 +92,33 @@ class GitSource:
             batch.wait()
 
     def _head(self) -> str:
-        if self._fetch_first:
-            self._fetch()
+        reference = f"refs/heads/{self._branch}^{{commit}}"
         try:
-            return (
-                self._git("rev-parse", "--verify", "--end-of-options", f"refs/heads/{self._branch}^{{commit}}").decode().strip()
-            )
-        except NotFound as error:
-            raise NotFound(f"{self._url} has no branch {self._branch}") from error
+            return self._git.run("rev-parse", "--verify", "--end-of-options", reference).decode().strip()
+        except GitFailed as error:
+            raise NotFound(f"{self._url} has no branch {self._branch}", Reason.NO_SUCH_BRANCH) from error
 
-    def _fetch(self) -> None:
-        if not (self._git_dir / "HEAD").exists():
-            self._git_dir.mkdir(parents=True, exist_ok=True)
-            subprocess.run(
-                ["git", "init", "-q", "--bare", str(self._git_dir)], env=self._env(), check=True, capture_output=True
-            )
-        reference = f"+refs/heads/{self._branch}:refs/heads/{self._branch}"
+    def _listing(self, commit: str) -> tuple[str, bytes]:
+        """The commit that is there, and its files. A clone of ours that cannot be read is made anew, once."""
+        if self._clone is None:
+            commit = commit or self._head()
+            try:
+                return commit, self._list(commit)
+            except GitFailed as error:
+                raise NotFound(f"commit {commit} of {self._url} cannot be read: {error.last_line}") from error
+        made, there = self._clone.made, self._clone.bring(commit)
         try:
-            self._git("fetch", "-q", "--no-tags", "--depth=1", "--end-of-options", self._url, reference)
-        except NotFound as error:
-            raise Unavailable(f"{self._url} cannot be fetched: {error.message}", retry_after=60.0) from error
+            return there, self._list(there)
+        except GitFailed:
+            self._clone.discard(made)
+        there = self._clone.bring(commit)
+        try:
+            return there, self._list(there)
+        except GitFailed as error:
+            raise Unavailable(f"{self._url} cannot be read: {error.last_line}", Reason.FETCH_FAILED, 30.0) from error
+
+    def _list(self, commit: str) -> bytes:
+        return self._git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit)
 
     def _rules(self, files: Sequence[tuple[str, str]]) -> IgnoreRules:
         """`.ignore` and `.nearcodeignore` of the commit; what `.gitignore` names is not in it, or is there on purpose."""
@@ -105,30 +129,13 @@ class GitSource:
             rules.add(IgnoreFile.parse(os.path.dirname(blob.file.path), os.path.basename(blob.file.path), text))
         return rules
 
-    def _git(self, *arguments: str) -> bytes:
-        try:
-            return subprocess.run(
-                self._command(*arguments), capture_output=True, check=True, env=self._env(), timeout=self._seconds
-            ).stdout
-        except subprocess.CalledProcessError as error:
-            raise NotFound(
-                error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:][0] if error.stderr else "git failed"
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"git took longer than {self._seconds:.0f} s", retry_after=60.0) from error
-        except FileNotFoundError as error:
-            raise Unavailable("git is not installed") from error
 
-    def _command(self, *arguments: str) -> list[str]:
-        allowed = [f"protocol.{name}.allow=always" for name in self._protocols.split(":") if name]
-        safe = [word for setting in (*_SAFE, *allowed) for word in ("-c", setting)]
-        return ["git", *safe, f"--git-dir={self._git_dir}", *arguments]
+class _Unreadable(Exception):
+    """Git gave up at the object with this number."""
 
-    def _env(self) -> dict[str, str]:
-        return {
-            "PATH": os.defpath, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0",
-            "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C",
-        }  # fmt: skip
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def git_dir_of(folder: Path) -> Path | None:

@@ -1,5 +1,7 @@
 """Settings of ingestion."""
 
+from pathlib import Path
+
 from nearcode.runtime.settings import ServiceSettings
 
 
@@ -18,5 +20,12 @@ class IngestionSettings(ServiceSettings):
     """Protocols that git may use to fetch, separated by colons. `file` is for tests."""
     fetch_seconds: float = 900.0
     """Seconds that one fetch may take."""
+    git_ca_file: Path | None = None
+    """PEM file with the authorities that sign for code hosts: these, and no others. Unset: the system's. `tls.ca_file` is for
+    our own services and is not asked. Where a public host is followed beside one of your own, it holds both authorities."""
+    credentials_dir: Path | None = None
+    """Folder with one file per repository id, whose first line is `username:password`, or a token alone; a repository without
+    a file is fetched without credentials. They are read anew at every fetch. A token goes with the user `x-access-token`, on
+    bitbucket.org `x-token-auth`; a host that wants another one (a deploy token has its own) gets `username:token`."""
     watch: bool = True
     """Follow changes in connected folders while `nearcode run` runs."""

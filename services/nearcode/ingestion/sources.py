@@ -7,8 +7,11 @@ from pathlib import Path
 from nearcode.domain.address import folder_of
 from nearcode.domain.errors import NotFound, Unavailable
 from nearcode.domain.manifest import Manifest
+from nearcode.ingestion.clone import Clone
+from nearcode.ingestion.credentials import Access
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
+from nearcode.ingestion.git_command import Git
 from nearcode.ingestion.ports import Source
 from nearcode.ingestion.selection import Selection
 from nearcode.ingestion.settings import IngestionSettings
@@ -30,18 +33,14 @@ class RepositorySources:
             if not folder.is_dir():
                 raise NotFound(f"{folder} is not a folder")
             return FolderSource(folder, selection)
-        git_dir = git_dir_of(folder_of(manifest.url)) if local else self._clone(manifest)
-        if git_dir is None:
-            raise NotFound(f"{folder_of(manifest.url)} is not a git repository")
-        return GitSource(
-            manifest.url,
-            manifest.branch,
-            git_dir,
-            selection,
-            fetch=not local,
-            protocols=settings.git_protocols,
-            seconds=settings.fetch_seconds,
-        )
+        if local:
+            git_dir = git_dir_of(folder_of(manifest.url))
+            if git_dir is None:
+                raise NotFound(f"{folder_of(manifest.url)} is not a git repository")
+            return GitSource(manifest.url, manifest.branch, Git(git_dir), selection)
+        git = Git(self._clone(manifest), settings.git_protocols, settings.fetch_seconds)
+        access = Access(manifest.repository, settings.credentials_dir, settings.git_ca_file)
+        return GitSource(manifest.url, manifest.branch, git, selection, Clone(git, manifest.url, manifest.branch, access))
 
     def forget(self, manifest: Manifest) -> None:
         clone = self._clone(manifest)
