@@ -89,6 +89,9 @@ class OpsSettings(Branch):
     listen: str = "127.0.0.1:0"
     """`host:port` of /metrics, /livez and /readyz: over HTTPS beyond loopback and where `tls.cert_file` is given, else HTTP.
     Port 0: any free one. Empty: no such door."""
+    probes: str = ""
+    """`host:port` that answers health probes over gRPC (grpc.health.v1: `readyz` or no name, and `livez`) and nothing else, in
+    plaintext, because Kubernetes' gRPC probes speak nothing else. Empty: no such door."""
     repository_labels: int = Field(default=200, ge=0)
     """Repositories with a label of their own in metrics; the others share the label `other`, which shows the worst of them.
     Each costs a few series, which Prometheus keeps as long as anything: 200 is what a person can look through."""

@@ -16,16 +16,24 @@ LONGEST_SOCKET_PATH = 103
 """Bytes of `sun_path` without its end on macOS; Linux takes four more."""
 
 
-def listen(server: grpc.aio.Server, place: str, held: ExitStack, credentials: grpc.ServerCredentials | None = None) -> str:
+def listen(
+    server: grpc.aio.Server,
+    place: str,
+    held: ExitStack,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    plaintext: bool = False,
+) -> str:
     """Makes `server` listen on `host:port` or `unix:PATH` and returns the address that clients use.
 
-    `held` closes what must stay while the server runs. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest, also when a place
-    beyond this machine is to be opened without `credentials`.
+    `held` closes what must stay while the server runs. `plaintext`: for probes, which may come from anywhere and are told next
+    to nothing. Raises Conflict (ADDRESS_IN_USE) and InvalidRequest, also when any other place beyond this machine is to be
+    opened without `credentials`.
     """
     if place.startswith("unix:"):
         return _listen_on_socket(server, Path(place.removeprefix("unix:")).absolute(), held)
     host, port = host_and_port(place)
-    if credentials is None:
+    if credentials is None and not plaintext:
         refuse_plaintext(place)
     try:
         bound = server.add_secure_port(place, credentials) if credentials else server.add_insecure_port(place)
