@@ -1,9 +1,11 @@
 """Clusters that tests share: started once, with a namespace for each test."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.k8s.installation import install_crd
+from tests.k8s.kube import Kube
 from tests.kubernetes.cluster import ApiServer, control_plane
 
 
@@ -19,3 +21,11 @@ def namespace(api_server: ApiServer) -> Iterator[str]:
     """A namespace of the test's own on it."""
     with api_server.namespace() as name:
         yield name
+
+
+@pytest.fixture
+async def kube(api_server: ApiServer, namespace: str) -> AsyncIterator[Kube]:
+    """A client in the test's own namespace, where Repositories can be made."""
+    async with Kube(api_server.kubeconfig, namespace) as client:
+        await install_crd(client)
+        yield client

@@ -1,13 +1,16 @@
 """nearcode on a cluster with fake nodes: a real engine, a real git server and the real operator, as processes beside it."""
 
+import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 from nearcode.api.ingestion.v1 import ingestion_pb2
 from nearcode.domain.address import Address
@@ -95,6 +98,19 @@ class Installation:
             told = [f"{name}: {json.dumps(resources.get(name, {}).get('status', {}))}" for name in missing[:5]]
             raise AssertionError(f"{len(missing)} not Ready:\n" + "\n".join(told) + self.operator.tail()) from error
 
+    async def points(self, repositories: Collection[str]) -> dict[str, int]:
+        """How many points the index holds of each of these ids, where it holds any."""
+        url = self.stores["NEARCODE_INDEX__URL"]
+        counts: Counter[str] = Counter()
+        async with aiohttp.ClientSession(url) as session:
+            async with session.get("/collections") as answer:
+                names = [one["name"] for one in (await answer.json())["result"]["collections"]]
+            for name, repository in itertools.product(names, repositories):
+                only = {"filter": {"must": [{"key": "repository", "match": {"value": repository}}]}, "exact": True}
+                async with session.post(f"/collections/{name}/points/count", json=only) as answer:
+                    counts[repository] += (await answer.json())["result"]["count"]
+        return {repository: count for repository, count in counts.items() if count}
+
     @staticmethod
     def _served(manifest: RepositoryStatus | None, head: str) -> bool:
         return bool(manifest and manifest.state == RepositoryState.READY and manifest.revision == head)
@@ -133,8 +149,8 @@ async def _served(kube: Kube) -> bool:
 
 
 @contextmanager
-def engine(home: Path, git_ca: Path, **settings: str) -> Iterator[tuple[Engine, dict[str, str]]]:
-    """All services in one process that others can call, over a NATS and a Qdrant server; and the settings of those two."""
+def engine(home: Path, git_ca: Path, services: Sequence[str] = (), **settings: str) -> Iterator[tuple[Engine, dict[str, str]]]:
+    """All services (or those named) in one process that others can call, over a NATS and a Qdrant server; and the settings of those two."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         nats = stack.enter_context(nats_server(home / "nats-server"))
@@ -143,22 +159,27 @@ def engine(home: Path, git_ca: Path, **settings: str) -> Iterator[tuple[Engine, 
         stores |= {"NEARCODE_INDEX__URL": qdrant.url, "NEARCODE_INDEX__GRPC_PORT": str(qdrant.ports["grpc"])}
         address = f"127.0.0.1:{free_port()}"
         own = {"NEARCODE_GATEWAY__LISTEN": address, "NEARCODE_INGESTION__ADDRESS": address}
-        token = {"NEARCODE_GATEWAY__TOKEN_FILE": str(home / "token"), "NEARCODE_INGESTION__CA_FILE": str(git_ca)}
+        token = {"NEARCODE_GATEWAY__TOKEN_FILE": str(home / "token"), "NEARCODE_INGESTION__GIT_CA_FILE": str(git_ca)}
         env = environment(home, **stores, **own, **token, **settings)
-        process, addresses = start([*NEARCODE, "run", "--json"], env, home / "run.log")
+        process, addresses = start([*NEARCODE, "run", *services, "--json"], env, home / "run.log")
         stack.callback(stop, process)
         yield Engine(home, env, addresses, [process]), stores
 
 
 @asynccontextmanager
 async def installation(
-    kube: Kube, folder: Path, settings: Mapping[str, Any], template: Object | None = None, **engine_settings: str
+    kube: Kube,
+    folder: Path,
+    settings: Mapping[str, Any],
+    template: Object | None = None,
+    services: Sequence[str] = (),
+    **engine_settings: str,
 ) -> AsyncIterator[Installation]:
     """`settings`: what operator.toml says beyond where things are. `template`: of Jobs; None: there are none."""
     authority = Authority(folder / "authority")
     async with AsyncExitStack() as stack:
         git = stack.enter_context(git_server(folder / "git", authority))
-        made, stores = stack.enter_context(engine(folder / "engine", authority.ca, **engine_settings))
+        made, stores = stack.enter_context(engine(folder / "engine", authority.ca, services, **engine_settings))
         api = await stack.enter_async_context(proxy(kube.kubeconfig))
         address, token = made.environment["NEARCODE_GATEWAY__LISTEN"], made.home / "token"
         channel = connect(address, token.read_text().strip())

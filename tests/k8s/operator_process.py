@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ class OperatorProcess:
 
     environment: Mapping[str, str]
     log: Path
+    command: list[str] = field(default_factory=lambda: list(OPERATOR))
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
         """Does not wait: what it does shows in the cluster."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(leashed(OPERATOR), env=dict(self.environment), stdout=log, stderr=log)
+            self.process = subprocess.Popen(leashed(self.command), env=dict(self.environment), stdout=log, stderr=log)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -39,12 +40,17 @@ class OperatorProcess:
 
     def stop(self) -> None:
         """In good order."""
-        if self.process and self.process.poll() is None:
+        if self.process and self.running:
             self.process.terminate()
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether it does."""
+        return self.process is not None and self.process.poll() is None
 
     @property
     def memory(self) -> int:
