@@ -39,7 +39,7 @@ class App(Spaces):
 
     @once
     async def local_ingestion(self) -> "Ingestion":
-        from nearcode.adapters.jetstream_backlog import JetStreamQueues
+        from nearcode.adapters.jetstream_queues import JetStreamQueues
         from nearcode.adapters.jetstream_stores import KvBuilds
         from nearcode.ingestion.builder import Builder, BuildStores
         from nearcode.ingestion.filling import Filler

@@ -110,7 +110,7 @@ class Serving:
             show, ingestion = metering.ingestion.show, await self._app.local_ingestion()
 
             async def repositories() -> None:
-                show(await ingestion.statuses())
+                show(await ingestion.list_repositories(coverage=True))
 
             observations.add("repositories", repositories)
         return observations

@@ -5,9 +5,11 @@ from typing import Any
 
 from google.protobuf.message import Message
 from nearcode.domain.artifact import Snapshot
+from nearcode.domain.backlog import Backlog
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.manifest import Manifest, Versioned, manifest_key
-from nearcode.domain.repository import Blob, FileStatus, FileVersion, blob_id
+from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion, blob_id
+from nearcode.ingestion.selection import Selection
 
 
 class MemoryManifests:
@@ -35,7 +37,11 @@ class MemoryManifests:
         return [found.manifest for found in self.kept.values() if not found.manifest.fills]
 
     async def fills(self, repository: str) -> list[str]:
-        return [found.manifest.fills for found in self.kept.values() if found.manifest.fills]
+        manifests = [found.manifest for found in self.kept.values()]
+        return [each.fills for each in manifests if each.fills and each.repository == repository]
+
+    async def filled(self) -> list[Manifest]:
+        return [found.manifest for found in self.kept.values() if found.manifest.fills]
 
 
 class MemoryArtifacts:
@@ -102,6 +108,48 @@ class MemoryBus:
         taken = [message for message in self.published if isinstance(message, event)]
         self.published = [message for message in self.published if not isinstance(message, event)]
         return taken
+
+
+class MemorySources:
+    """One source for every repository, under the policy of the manifest that opens it."""
+
+    def __init__(self, source: "MemorySource") -> None:
+        self.source, self.forgotten = source, list[str]()
+
+    def __call__(self, manifest: Manifest) -> "MemorySelected":
+        return MemorySelected(self.source, Selection(1_000_000, manifest.policy))
+
+    def forget(self, manifest: Manifest) -> None:
+        self.forgotten.append(manifest.repository)
+
+
+class MemorySelected:
+    """What a policy leaves of a source."""
+
+    def __init__(self, source: "MemorySource", selection: Selection) -> None:
+        self._source, self._selection = source, selection
+
+    def snapshot(self, commit: str = "") -> Snapshot:
+        whole = self._source.snapshot(commit)
+        reasons = {file.path: self._selection.why_left_out(file.path, file.size) for file in whole.files}
+        left_out = (FileStatus(path, "", FileState.SKIPPED, reason) for path, reason in reasons.items() if reason)
+        return Snapshot(whole.commit, tuple(file for file in whole.files if not reasons[file.path]), (*whole.others, *left_out))
+
+    def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
+        return self._source.read(files)
+
+
+class MemoryQueues:
+    """Nothing waits; tells whose queues were emptied."""
+
+    def __init__(self) -> None:
+        self.purged: list[str] = []
+
+    async def backlog(self) -> Backlog:
+        return Backlog()
+
+    async def purge(self, repository: str) -> None:
+        self.purged.append(repository)
 
 
 class MemorySource:

@@ -19,7 +19,15 @@ from nearcode.ingestion.settings import IngestionSettings
 from nearcode.runtime.wire import version_to_proto
 
 from tests.unit.memory_index import MemoryIndex
-from tests.unit.memory_stores import MemoryArtifacts, MemoryBuilds, MemoryBus, MemoryManifests, MemorySource
+from tests.unit.memory_stores import (
+    MemoryArtifacts,
+    MemoryBuilds,
+    MemoryBus,
+    MemoryManifests,
+    MemoryQueues,
+    MemorySource,
+    MemorySources,
+)
 
 URL = "file:///code/shop"
 SPACE = IndexSpace("completion", ModelProfile("toy", 2, static=True))
@@ -31,6 +39,7 @@ class World:
     def __init__(self) -> None:
         self.manifests, self.artifacts, self.builds = MemoryManifests(), MemoryArtifacts(), MemoryBuilds()
         self.bus, self.source, self.index = MemoryBus(), MemorySource(), MemoryIndex(SPACE)
+        self.sources, self.queues = MemorySources(self.source), MemoryQueues()
         self.fills: list[Fill] = []
         self.chat_indexes: dict[str, MemoryIndex] = {}
         self.restart()
@@ -41,7 +50,7 @@ class World:
         stores = BuildStores(self.manifests, self.artifacts, self.builds, self.bus)
         filler = Filler(stores, self._fills, self.chat_index, settings)
         builder = Builder(stores, self.index, settings, on_served=filler.want)
-        self.ingestion = Ingestion(stores, lambda manifest: self.source, self.index, builder, filler)
+        self.ingestion = Ingestion(stores, self.sources, self.index, builder, filler, self.queues)
 
     async def _fills(self) -> list[Fill]:
         return self.fills

@@ -108,9 +108,15 @@ class KvManifests:
 
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
-        keys = [key for key in await _keys(self._client, topology.MANIFESTS, "") if "." not in key]
-        found = await _some_at_once(self._get, keys)
-        return sorted((each.manifest for each in found if each), key=lambda manifest: manifest.name)
+        found = await self._all(lambda key: "." not in key)
+        return sorted(found, key=lambda manifest: manifest.name)
+
+    async def filled(self) -> list[Manifest]:
+        return await self._all(lambda key: "." in key)
+
+    async def _all(self, wanted: Callable[[str], bool]) -> list[Manifest]:
+        keys = [key for key in await _keys(self._client, topology.MANIFESTS, "") if wanted(key)]
+        return [each.manifest for each in await _some_at_once(self._get, keys) if each]
 
     async def fills(self, repository: str) -> list[str]:
         """The collections that were filled for a repository, also those that nobody fills any more."""

@@ -117,6 +117,11 @@ class Artifact:
         ).fetchone()
         return int(files), int(chunks)
 
+    def failed(self) -> int:
+        """Files that should be indexed and are not."""
+        (failed,) = self._database.execute("SELECT count(*) FROM files WHERE state = ?", (FileState.FAILED.value,)).fetchone()
+        return int(failed)
+
     def term_counts(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Sorted term ids, and in how many indexed files each occurs."""
         rows = self._database.execute("SELECT terms FROM files WHERE state = 'indexed'")

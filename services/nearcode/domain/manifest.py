@@ -198,6 +198,10 @@ class Manifests(Protocol):
         """The repositories', ordered by name."""
         ...
 
+    async def filled(self) -> list[Manifest]:
+        """Those of every collection that is filled behind, of all repositories."""
+        ...
+
     async def fills(self, repository: str) -> list[str]:
         """The collections that were filled for a repository, also those that nobody fills any more."""
         ...

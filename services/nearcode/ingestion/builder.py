@@ -187,7 +187,8 @@ class Builder:
         await asyncio.to_thread(draft.apply, [_outcome(file) for event in events for file in event.files])
         await self._artifacts.put(name, await asyncio.to_thread(draft.dump))
         files, chunks = draft.totals()
-        served = Served(manifest.generation, draft.commit, name, files, chunks, time.time() - manifest.wanted_at)
+        seconds = time.time() - manifest.wanted_at
+        served = Served(manifest.generation, draft.commit, name, files, chunks, seconds, draft.failed())
         try:
             version = await self._manifests.update(manifest.serve(served), found.version)
         except Conflict:
@@ -252,7 +253,7 @@ class Builder:
     async def _look_again(self, repository: str) -> None:
         """Wants the next generation of a folder that changed while it was indexed, whatever it holds by then."""
         found = await self._manifests.get(repository)
-        if not found:
+        if not found or found.manifest.leaving:
             return
         manifest = found.manifest.want("")
         await self._manifests.update(manifest, found.version)

@@ -119,8 +119,8 @@ class SpaceModels:
         return SpaceStatus(state, tuple(map(_total, by_role.values())))
 
     async def _coverage(self, state: SpaceState) -> list[Coverage]:
-        covered = [one for manifest in await self._repositories() for one in await self.filler.coverage(manifest)]
-        return [one for one in covered if one.space == state.space]
+        covered = await self.filler.coverages(await self._repositories())
+        return [one for of_repository in covered for one in of_repository if one.space == state.space]
 
 
 def _total(coverage: Sequence[Coverage]) -> Coverage:

@@ -1,7 +1,6 @@
 """What ingestion needs of the world."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from nearcode.domain.artifact import Snapshot
@@ -55,23 +54,3 @@ class Artifacts(Protocol):
         ...
 
     async def delete(self, name: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Messages that wait or are worked on. `bulk`: those to be cut or embedded, by repository id; `small` and `fill`: by stage
-    (synced, cut, indexed)."""
-
-    bulk: Mapping[str, int] = field(default_factory=dict)
-    small: Mapping[str, int] = field(default_factory=dict)
-    fill: Mapping[str, int] = field(default_factory=dict)
-
-
-class Queues(Protocol):
-    """The queues of the indexing flow. All raise Unavailable."""
-
-    async def backlog(self) -> Backlog: ...
-
-    async def purge(self, repository: str) -> None:
-        """Deletes every message that waits for a repository."""
-        ...

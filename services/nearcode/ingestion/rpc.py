@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 
 from nearcode.api.ingestion.v1 import ingestion_pb2 as pb
+from nearcode.domain.backlog import Backlog
+from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus
 from nearcode.ingestion.service import Ingestion
 from nearcode.runtime import wire
@@ -20,12 +22,13 @@ class IngestionServicer:
         self._ingestion = ingestion
 
     async def connect(self, request: pb.ConnectRequest, call: Call) -> pb.ConnectResponse:
-        return pb.ConnectResponse(
-            repository=wire.repository_to_proto(await self._ingestion.connect(request.url, request.branch))
-        )
+        policy = wire.policy_from_proto(request.policy) if request.HasField("policy") else None
+        connected = await self._ingestion.connect(request.url, request.branch, policy)
+        return pb.ConnectResponse(repository=wire.repository_to_proto(connected))
 
     async def list(self, request: pb.ListRequest, call: Call) -> pb.ListResponse:
-        return pb.ListResponse(repositories=map(wire.repository_to_proto, await self._ingestion.list_repositories()))
+        repositories = await self._ingestion.list_repositories(request.coverage)
+        return pb.ListResponse(repositories=map(wire.repository_to_proto, repositories))
 
     async def get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         return pb.GetResponse(repository=wire.repository_to_proto(await self._ingestion.get(request.repository)))
@@ -44,6 +47,10 @@ class IngestionServicer:
         digests = await self._ingestion.digest(request.repository)
         return pb.DigestResponse(digests=wire.digests_to_proto(digests))
 
+    async def backlog(self, request: pb.BacklogRequest, call: Call) -> pb.BacklogResponse:
+        found = await self._ingestion.backlog()
+        return pb.BacklogResponse(bulk=found.bulk, small=found.small, fill=found.fill)
+
     async def read_blobs(self, request: pb.ReadBlobsRequest, call: Call) -> AsyncIterator[pb.ReadBlobsResponse]:
         files = [wire.version_from_proto(file) for file in request.files]
         async for blob in self._ingestion.read(request.repository, files):
@@ -56,12 +63,12 @@ class RemoteIngestion:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def connect(self, url: str, branch: str = "") -> RepositoryStatus:
-        answer = await self._client.unary("Connect", pb.ConnectRequest(url=url, branch=branch), seconds=_SECONDS)
-        return wire.repository_from_proto(answer.repository)
+    async def connect(self, url: str, branch: str = "", policy: IndexPolicy | None = None) -> RepositoryStatus:
+        request = pb.ConnectRequest(url=url, branch=branch, policy=wire.policy_to_proto(policy) if policy is not None else None)
+        return wire.repository_from_proto((await self._client.unary("Connect", request, seconds=_SECONDS)).repository)
 
-    async def list_repositories(self) -> list[RepositoryStatus]:
-        answer = await self._client.unary("List", pb.ListRequest(), seconds=_SECONDS)
+    async def list_repositories(self, coverage: bool = False) -> list[RepositoryStatus]:
+        answer = await self._client.unary("List", pb.ListRequest(coverage=coverage), seconds=_SECONDS)
         return [wire.repository_from_proto(repository) for repository in answer.repositories]
 
     async def get(self, repository: str) -> RepositoryStatus:
@@ -82,6 +89,10 @@ class RemoteIngestion:
     async def digest(self, repository: str) -> dict[str, str]:
         answer = await self._client.unary("Digest", pb.DigestRequest(repository=repository), seconds=_DIGEST_SECONDS)
         return wire.digests_from_proto(answer.digests)
+
+    async def backlog(self) -> Backlog:
+        answer = await self._client.unary("Backlog", pb.BacklogRequest(), seconds=_SECONDS)
+        return Backlog(dict(answer.bulk), dict(answer.small), dict(answer.fill))
 
     async def read(self, repository: str, files: Sequence[FileVersion]) -> AsyncIterator[Blob]:
         request = pb.ReadBlobsRequest(repository=repository, files=map(wire.version_to_proto, files))

@@ -2,23 +2,31 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from itertools import repeat
 
 from opentelemetry import trace
 
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.address import Address
 from nearcode.domain.artifact import Artifact
-from nearcode.domain.errors import Conflict, NotFound
+from nearcode.domain.backlog import Backlog, Queues
+from nearcode.domain.errors import Conflict, NotFound, Unavailable
 from nearcode.domain.index import ChunkIndex
-from nearcode.domain.manifest import Manifest, Versioned, artifact_name, kept_names
+from nearcode.domain.manifest import Manifest, Versioned, artifact_name
+from nearcode.domain.policy import EVERYTHING, IndexPolicy
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus, repository_id
 from nearcode.domain.spaces import collection_key
 from nearcode.ingestion.builder import Builder, BuildStores
+from nearcode.ingestion.departure import Departure
 from nearcode.ingestion.digest import digest_of
 from nearcode.ingestion.filling import Filler
 from nearcode.ingestion.ports import Source, Sources
+from nearcode.telemetry.log import get_logger
+
+log = get_logger(__name__)
 
 _SETTLE_SECONDS = 20.0
 """How long a digest waits for a build, or for the points of retired revisions to go."""
@@ -29,34 +37,66 @@ tracer = trace.get_tracer("nearcode.ingestion")
 class Ingestion:
     """The use cases of repositories. One instance may be one of several; the manifests decide between them."""
 
-    def __init__(self, stores: BuildStores, sources: Sources, index: ChunkIndex, builder: Builder, filler: Filler) -> None:
+    def __init__(
+        self, stores: BuildStores, sources: Sources, index: ChunkIndex, builder: Builder, filler: Filler, queues: Queues
+    ) -> None:
         self._manifests, self._artifacts, self._bus = stores.manifests, stores.artifacts, stores.bus
         self._index, self.builder, self.filler = index, builder, filler
-        self._open_source = sources
-        self._sources: dict[str, Source] = {}
+        self._open_source, self._queues = sources, queues
+        self._departure = Departure(stores, sources, index, filler, queues)
+        self._sources: dict[str, tuple[IndexPolicy, Source]] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._unsaid: set[str] = set()
 
-    async def connect(self, url: str, branch: str = "") -> RepositoryStatus:
-        """Follows a repository from now on; again changes nothing. Raises InvalidRequest, NotFound, Unavailable."""
+    async def connect(self, url: str, branch: str = "", policy: IndexPolicy | None = None) -> RepositoryStatus:
+        """Follows a repository from now on, under a policy; again changes nothing but the policy, if one is given.
+
+        Raises InvalidRequest, NotFound, Unavailable."""
         address = Address.parse(url, branch)
         repository = repository_id(address.url, branch)
-        manifest = Manifest(repository, address.url, address.name, branch)
-        self._open_source(manifest)  # tells now, and not in a worker, that there is nothing to index
-        try:
-            await self._manifests.create(manifest)
-        except Conflict:
-            return await self.get(repository)
-        await self._bus.publish(
-            events_pb2.RepositoryConnected(repository=repository), message_id=f"connected-{repository}-{time.time_ns()}"
-        )
+        manifest = Manifest(repository, address.url, address.name, branch, policy=policy or EVERYTHING)
+        self._open_source(manifest)  # tells now, and not in a worker, that there is nothing to index, or no such pattern
+        async with self._turns[repository]:
+            await self._finish_departure(repository)
+            try:
+                await self._manifests.create(manifest)
+            except Conflict:
+                return await self._follow(repository, policy)
+            await self._bus.publish(
+                events_pb2.RepositoryConnected(repository=repository), message_id=f"connected-{repository}-{time.time_ns()}"
+            )
         return manifest.status()
 
-    async def list_repositories(self) -> list[RepositoryStatus]:
-        """All, without their coverage: every question asks for this."""
-        return [manifest.status(self.builder.progress(manifest)) for manifest in await self._manifests.all()]
+    async def _follow(self, repository: str, policy: IndexPolicy | None) -> RepositoryStatus:
+        """A repository that is connected, under another policy from now on. The files of the wanted commit that this selects
+        are wanted anew; what the policy says of index spaces needs no other revision."""
+        if policy is None:
+            return await self.get(repository)
+        while True:
+            found = await self._staying(repository)
+            changed = found.manifest.follow(policy)
+            if changed != found.manifest:
+                try:
+                    await self._manifests.update(changed, found.version)
+                except Conflict:
+                    continue  # a revision was wanted or served in this moment: the policy is put on top of that
+            break
+        await self._say(changed, new=changed.generation != found.manifest.generation)
+        await self.filler.want(repository)
+        return await self._status(changed)
 
-    async def statuses(self) -> list[RepositoryStatus]:
-        """All, with their coverage: for operators."""
-        return await asyncio.gather(*map(self._status, await self._manifests.all()))
+    async def list_repositories(self, coverage: bool = False) -> list[RepositoryStatus]:
+        """All, ordered by name. Without their coverage, for every question asks for this; with it for operators."""
+        manifests = await self._manifests.all()
+        covered = await self.filler.coverages(manifests) if coverage else repeat(())
+        return [
+            manifest.status(self.builder.progress(manifest), coverage)
+            for manifest, coverage in zip(manifests, covered, strict=False)
+        ]
+
+    async def backlog(self) -> Backlog:
+        """How much work waits. Raises Unavailable."""
+        return await self._queues.backlog()
 
     async def get(self, repository: str) -> RepositoryStatus:
         return await self._status((await self._load(repository)).manifest)
@@ -67,7 +107,7 @@ class Ingestion:
     async def sync(self, repository: str) -> RepositoryStatus:
         """Wants the repository's present state. Returns at once; the index follows. Raises NotFound, Unavailable."""
         with tracer.start_as_current_span("sync"):
-            return await self._sync(await self._load(repository))
+            return await self._sync(await self._staying(repository))
 
     async def _sync(self, found: Versioned) -> RepositoryStatus:
         repository, source = found.manifest.repository, self.source(found.manifest)
@@ -75,15 +115,24 @@ class Ingestion:
         while True:
             manifest = found.manifest
             if manifest.wanted == snapshot.commit and not manifest.error:
+                await self._say(manifest)
                 return manifest.status(self.builder.progress(manifest))
             wanted = manifest.want(snapshot.commit)
             try:
                 await self._manifests.update(wanted, found.version)
             except Conflict:
-                found = await self._load(repository)
+                found = await self._staying(repository)
                 continue
-            await self.announce(wanted)
+            await self._say(wanted, new=True)
             return wanted.status()
+
+    async def _say(self, manifest: Manifest, new: bool = False) -> None:
+        """Announces a wish that is new, or that could not be announced when it was: the broker was away just then."""
+        if new:
+            self._unsaid.add(manifest.repository)
+        if manifest.repository in self._unsaid:
+            await self.announce(manifest)
+            self._unsaid.discard(manifest.repository)
 
     async def announce(self, manifest: Manifest) -> None:
         """Publishes the wish that a manifest holds."""
@@ -93,9 +142,12 @@ class Ingestion:
         await self._bus.publish(event, message_id=f"wanted-{artifact_name(manifest)}")
 
     async def resume(self) -> None:
-        """At start: says again what is wanted and not yet served, for a crash between the manifest and its event."""
+        """At start: says again what is wanted and not yet served, for a crash between the manifest and its event; and goes on
+        with what was being disconnected."""
         for manifest in await self._manifests.all():
-            if manifest.generation and not manifest.up_to_date:
+            if manifest.leaving:
+                await self._resume_departure(manifest)
+            elif manifest.generation and not manifest.up_to_date:
                 await self.announce(manifest)
 
     async def want_fills(self) -> None:
@@ -104,18 +156,26 @@ class Ingestion:
             await self.filler.want(manifest.repository)
 
     async def disconnect(self, repository: str) -> None:
-        """Deletes everything kept of a repository. Raises NotFound, Unavailable."""
-        manifest = (await self._load(repository)).manifest
-        await self._manifests.delete(repository)
-        await self._index.drop(repository)
-        for collection in await self._manifests.fills(repository):
-            await self.filler.forget(repository, collection)
-        for name in kept_names(manifest):
-            await self._artifacts.delete(name)
-        await self._bus.publish(
-            events_pb2.RepositoryDisconnected(repository=repository),
-            message_id=f"disconnected-{artifact_name(manifest)}",
-        )
+        """Deletes everything kept of a repository; after a failure half way, once more does the rest.
+
+        Raises NotFound, Unavailable."""
+        async with self._turns[repository]:
+            await self._departure.begin(repository)
+            await self._finish_departure(repository)
+
+    async def _finish_departure(self, repository: str) -> None:
+        """Of a repository that is leaving; it can be connected once more only when nothing of it is left."""
+        found = await self._manifests.get(repository)
+        if found and found.manifest.leaving:
+            self._sources.pop(repository, None)
+            await self._departure.finish(found.manifest)
+
+    async def _resume_departure(self, manifest: Manifest) -> None:
+        try:
+            async with self._turns[manifest.repository]:
+                await self._finish_departure(manifest.repository)
+        except Unavailable as error:
+            log.warning("a repository is not disconnected yet", repository=manifest.repository, error=error.message)
 
     async def list_files(self, repository: str) -> list[FileStatus]:
         """Every file of the served revision with its state and reason, ordered by path."""
@@ -150,10 +210,11 @@ class Ingestion:
             yield blob
 
     def source(self, manifest: Manifest) -> Source:
-        """The opened source of a repository, kept for what it remembers."""
-        if manifest.repository not in self._sources:
-            self._sources[manifest.repository] = self._open_source(manifest)
-        return self._sources[manifest.repository]
+        """The opened source of a repository under its policy, kept for what it remembers."""
+        known = self._sources.get(manifest.repository)
+        if not known or known[0].selection != manifest.policy.selection:
+            known = self._sources[manifest.repository] = manifest.policy, self._open_source(manifest)
+        return known[1]
 
     async def want_failed(self, repository: str, generation: int, error: str, fills: str = "") -> None:
         """Records that a revision cannot be built, or a collection not filled."""
@@ -165,4 +226,11 @@ class Ingestion:
         found = await self._manifests.get(repository)
         if found is None:
             raise NotFound("no such repository, or none that you may read")
+        return found
+
+    async def _staying(self, repository: str) -> Versioned:
+        """Raises Conflict for one that is being disconnected."""
+        found = await self._load(repository)
+        if found.manifest.leaving:
+            raise Conflict(f"{found.manifest.name} is being disconnected: connect it once more, and all of it is indexed anew")
         return found
