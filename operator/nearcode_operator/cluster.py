@@ -24,7 +24,6 @@ from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.operators import exists
 from lightkube.types import CascadeType, PatchType
-
 from nearcode.domain.errors import (
     Conflict,
     InvalidRequest,
@@ -34,6 +33,7 @@ from nearcode.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+
 from nearcode_operator.model import GROUP, KIND, PLURAL, VERSION, Key
 from nearcode_operator.ports import Listing, Manifest
 from nearcode_operator.resources import REPOSITORY_LABEL, schema_of
@@ -46,12 +46,12 @@ CRD_NAME = f"{PLURAL}.{GROUP}"
 _SECONDS = 30.0
 _PAGE = 500
 
-_Repository = create_namespaced_resource(GROUP, VERSION, KIND, PLURAL)
-_Job = create_namespaced_resource("batch", "v1", "Job", "jobs")
-_Deployment = create_namespaced_resource("apps", "v1", "Deployment", "deployments")
-_Secret = create_namespaced_resource("", "v1", "Secret", "secrets")
-_Event = create_namespaced_resource("", "v1", "Event", "events")
-_Crd = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+_Repository: Any = create_namespaced_resource(GROUP, VERSION, KIND, PLURAL)
+_Job: Any = create_namespaced_resource("batch", "v1", "Job", "jobs")
+_Deployment: Any = create_namespaced_resource("apps", "v1", "Deployment", "deployments")
+_Secret: Any = create_namespaced_resource("", "v1", "Secret", "secrets")
+_Event: Any = create_namespaced_resource("", "v1", "Event", "events")
+_Crd: Any = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
 
 
 class Cluster:
@@ -59,7 +59,8 @@ class Cluster:
     busy, PermissionDenied with the right that is missing."""
 
     def __init__(self, client: AsyncClient, namespace: str, observe: Observe = lambda verb, resource, code: None) -> None:
-        self._client, self._namespace, self._told = client, namespace, observe
+        self._client: Any = client  # its overloads know no resources of somebody's own
+        self._namespace, self._told = namespace, observe
 
     async def repositories(self) -> Listing:
         """All Repositories."""
@@ -72,7 +73,7 @@ class Cluster:
     async def create_job(self, manifest: Manifest) -> Manifest | None:
         """Makes a Job. None if there is one of this name."""
         try:
-            return await self._call("create", "jobs", lambda: self._client.create(_Job(manifest), namespace=self._namespace))
+            return await self._create("jobs", _Job(manifest))
         except Conflict:
             return None
 
@@ -109,7 +110,7 @@ class Cluster:
     async def post_event(self, event: Manifest) -> None:
         """Tells an event. Its name makes it one: telling it twice changes nothing."""
         try:
-            await self._call("create", "events", lambda: self._client.create(_Event(event), namespace=self._namespace))
+            await self._create("events", _Event(event))
         except Conflict:
             return
 
@@ -123,7 +124,7 @@ class Cluster:
         if await self._patch(_Secret, "secrets", name, {"data": dict(changes)}) is None:
             kept = {key: value for key, value in changes.items() if value is not None}
             made = _Secret({"metadata": {"name": name, "namespace": self._namespace}, "type": "Opaque", "data": kept})
-            await self._call("create", "secrets", lambda: self._client.create(made, namespace=self._namespace))
+            await self._create("secrets", made)
 
     async def schema(self) -> int:
         """The number of the Repositories' schema that is installed. Raises NotFound and PermissionDenied."""
@@ -136,15 +137,21 @@ class Cluster:
 
         return await self._call("list", resource, read)
 
+    async def _create(self, resource: str, made: Any) -> Manifest:
+        return await self._call("create", resource, lambda: self._client.create(made, namespace=self._namespace))
+
     async def _get(self, kind: Any, resource: str, name: str) -> Any:
         try:
             return await self._call("get", resource, lambda: self._client.get(kind, name, namespace=self._namespace))
         except NotFound:
             return None
 
-    async def _patch(self, kind: Any, resource: str, name: str, changes: Manifest) -> Any:
-        def patch() -> Awaitable[Any]:
-            return self._client.patch(kind, name, dict(changes), namespace=self._namespace, patch_type=PatchType.MERGE)
+    async def _patch(self, kind: Any, resource: str, name: str, changes: Manifest) -> Manifest | None:
+        def patch() -> Awaitable[Manifest]:
+            patching: Awaitable[Manifest] = self._client.patch(
+                kind, name, dict(changes), namespace=self._namespace, patch_type=PatchType.MERGE
+            )
+            return patching
 
         try:
             return await self._call("patch", resource, patch)

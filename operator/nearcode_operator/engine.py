@@ -8,11 +8,11 @@ from nearcode.domain.errors import NearcodeError, NotFound
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryStatus
 from nearcode.runtime import wire
+
 from nearcode_operator.model import Backlog, Engine
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-
     from nearcode.runtime.channel import Client
 
 _SECONDS = 30.0

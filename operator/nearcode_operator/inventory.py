@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from nearcode.telemetry.log import get_logger
+
 from nearcode_operator.model import Key
 from nearcode_operator.ports import Listing, Manifest
 

@@ -1,10 +1,11 @@
-"""What the operator's work needs from others: the engine, and the cluster. Raises the expected failures of `domain/errors.py`."""
+"""What the operator's work needs from others: the engine, and the cluster. Raises the failures of `domain/errors.py`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryStatus
+
 from nearcode_operator.model import Engine, Key
 
 Manifest = Mapping[str, Any]

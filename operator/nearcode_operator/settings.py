@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, model_validator
-
 from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.runtime import settings_file
 from nearcode.runtime.encryption import TlsSettings
 from nearcode.runtime.settings import Branch
 from nearcode.telemetry.settings import TelemetrySettings
+from pydantic import Field, model_validator
 
 _PREFIX = "NEARCODE_OPERATOR_"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -36,8 +35,6 @@ class JobSettings(Branch):
     """The Job to fill in (YAML): its pod, labels and limits. The chart writes it. Needed when `enabled`."""
     messages_per_worker: int = Field(default=20, ge=1)
     """Waiting messages for which a Job gets one more pod. A message is a part of up to 64 KB: some seconds of work."""
-    ttl_seconds: int = Field(default=600, ge=0)
-    """How long a Job that ended can still be looked at."""
     retry_seconds: float = Field(default=60.0, ge=1.0)
     """Pause before a failed Job is made anew."""
 
@@ -116,8 +113,8 @@ class OperatorSettings(Branch):
 
 
 def load(file: Path | None = None, overrides: Mapping[str, object] | None = None) -> OperatorSettings:
-    """Reads the settings: `file`, or the one that NEARCODE_OPERATOR_CONFIG names; then NEARCODE_OPERATOR_... of the environment.
-    Raises InvalidRequest (INVALID_SETTING)."""
+    """Reads the settings: `file`, or the one that NEARCODE_OPERATOR_CONFIG names, then NEARCODE_OPERATOR_... of the
+    environment. Raises InvalidRequest (INVALID_SETTING)."""
     return complete(settings_file.load(OperatorSettings, _PREFIX, file, overrides))
 
 
