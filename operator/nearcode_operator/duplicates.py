@@ -32,7 +32,9 @@ def taken(resource: Resource, owned: Mapping[str, Key]) -> dict[str, Key]:
 
 def dropped(resource: Resource, owned: Mapping[str, Key]) -> dict[str, str]:
     """What is to be disconnected: branches by repository id that its status names and its spec does not (any more), and, when
-    it is being deleted, those of its spec; never what another resource owns."""
+    it is being deleted, those of its spec; never what another resource owns, and nothing for a spec that cannot be read."""
+    if not (resource.branches or resource.deleting):
+        return {}
     wanted = repositories(resource)
     known = {one["repository"]: one.get("name", "") for one in resource.status.get("branches", ()) if one.get("repository")}
     gone = {repository: branch for repository, branch in known.items() if repository not in wanted.values()}

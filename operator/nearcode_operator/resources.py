@@ -1,5 +1,6 @@
 """Repository resources as they are written, and the objects that are made of them."""
 
+import base64
 import copy
 from collections.abc import Mapping
 from typing import Any
@@ -121,3 +122,16 @@ def read_job(body: Mapping[str, Any]) -> Job | None:
         failed="Failed" in ended,
         deleting=bool(metadata.get("deletionTimestamp")),
     )
+
+
+def credentials(secrets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The data of the engine's Secret, by repository id, from the data of those that resources refer to; both in base64, as
+    the API has them. A value is what ingestion reads: `username:password`, or a token alone, whose user depends on the host."""
+    return {repository: _shown(data) for repository, data in secrets.items()}
+
+
+def _shown(data: Mapping[str, str]) -> str:
+    values = {key: base64.b64decode(data.get(key, "")).strip() for key in ("username", "password", "token")}
+    secret = values["password"] or values["token"]
+    user = values["username"] or (b"x-access-token" if b":" in secret else b"")
+    return base64.b64encode(b":".join(part for part in (user, secret) if part)).decode()
