@@ -53,6 +53,17 @@ class Clone:
             if made == self.made:
                 self._make_anew()
 
+    def delete(self) -> None:
+        """Deletes what is on the disk. Again changes nothing. Raises Unavailable."""
+        with self._turn_of_mine():
+            try:
+                shutil.rmtree(self._git.git_dir)
+            except FileNotFoundError:
+                return  # never fetched, or deleted by an earlier try
+            except OSError as error:
+                message = f"the clone {self._git.git_dir} cannot be deleted now: {error.strerror}"
+                raise Unavailable(message, retry_after=5.0) from error
+
     @contextmanager
     def _turn_of_mine(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=_TURN_SECONDS):

@@ -1,11 +1,10 @@
 """Opens the source that a manifest names, and deletes the clone of one that is not followed any more."""
 
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearcode.domain.address import folder_of
-from nearcode.domain.errors import NotFound, Unavailable
+from nearcode.domain.errors import NotFound
 from nearcode.domain.manifest import Manifest
 from nearcode.ingestion.clone import Clone
 from nearcode.ingestion.credentials import Access
@@ -24,6 +23,8 @@ class RepositorySources:
 
     settings: IngestionSettings
     clones: Path
+    _clones: dict[str, tuple[Git, Clone]] = field(default_factory=dict)
+    """One for each repository, whatever is opened under another policy: who fetches takes turns."""
 
     def __call__(self, manifest: Manifest) -> Source:
         settings, local = self.settings, manifest.url.startswith("file:")
@@ -38,18 +39,19 @@ class RepositorySources:
             if git_dir is None:
                 raise NotFound(f"{folder_of(manifest.url)} is not a git repository")
             return GitSource(manifest.url, manifest.branch, Git(git_dir), selection)
-        git = Git(self._clone(manifest), settings.git_protocols, settings.fetch_seconds)
-        access = Access(manifest.repository, settings.credentials_dir, settings.git_ca_file)
-        return GitSource(manifest.url, manifest.branch, git, selection, Clone(git, manifest.url, manifest.branch, access))
+        git, clone = self._clone(manifest)
+        return GitSource(manifest.url, manifest.branch, git, selection, clone)
 
     def forget(self, manifest: Manifest) -> None:
-        clone = self._clone(manifest)
-        try:
-            shutil.rmtree(clone)
-        except FileNotFoundError:
-            return  # never fetched, or deleted by an earlier try
-        except OSError as error:
-            raise Unavailable(f"the clone {clone} cannot be deleted now: {error.strerror}", retry_after=5.0) from error
+        if not manifest.url.startswith("file:"):
+            _, clone = self._clone(manifest)
+            clone.delete()
+            self._clones.pop(manifest.repository, None)
 
-    def _clone(self, manifest: Manifest) -> Path:
-        return self.clones / manifest.repository
+    def _clone(self, manifest: Manifest) -> tuple[Git, Clone]:
+        if manifest.repository not in self._clones:
+            settings = self.settings
+            git = Git(self.clones / manifest.repository, settings.git_protocols, settings.fetch_seconds)
+            access = Access(manifest.repository, settings.credentials_dir, settings.git_ca_file)
+            self._clones[manifest.repository] = git, Clone(git, manifest.url, manifest.branch, access)
+        return self._clones[manifest.repository]
