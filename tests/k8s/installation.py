@@ -149,8 +149,11 @@ async def _served(kube: Kube) -> bool:
 
 
 @contextmanager
-def engine(home: Path, git_ca: Path, services: Sequence[str] = (), **settings: str) -> Iterator[tuple[Engine, dict[str, str]]]:
-    """All services (or those named) in one process that others can call, over a NATS and a Qdrant server; and the settings of those two."""
+def engine(
+    home: Path, git_ca: Path, settings: Mapping[str, str], services: Sequence[str] = ()
+) -> Iterator[tuple[Engine, dict[str, str]]]:
+    """All services (or those named) in one process that others can call, over a NATS and a Qdrant server; and the settings of
+    those two."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         nats = stack.enter_context(nats_server(home / "nats-server"))
@@ -171,15 +174,16 @@ async def installation(
     kube: Kube,
     folder: Path,
     settings: Mapping[str, Any],
+    engine_settings: Mapping[str, str],
     template: Object | None = None,
     services: Sequence[str] = (),
-    **engine_settings: str,
 ) -> AsyncIterator[Installation]:
-    """`settings`: what operator.toml says beyond where things are. `template`: of Jobs; None: there are none."""
+    """`settings`: what operator.toml says beyond where things are. `engine_settings`: the engine's, as environment variables.
+    `template`: of Jobs; None: there are none. `services`: those that the engine has; default: all."""
     authority = Authority(folder / "authority")
     async with AsyncExitStack() as stack:
         git = stack.enter_context(git_server(folder / "git", authority))
-        made, stores = stack.enter_context(engine(folder / "engine", authority.ca, services, **engine_settings))
+        made, stores = stack.enter_context(engine(folder / "engine", authority.ca, engine_settings, services))
         api = await stack.enter_async_context(proxy(kube.kubeconfig))
         address, token = made.environment["NEARCODE_GATEWAY__LISTEN"], made.home / "token"
         channel = connect(address, token.read_text().strip())

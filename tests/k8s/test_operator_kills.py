@@ -57,7 +57,7 @@ async def test_an_operator_killed_at_random_calls_does_nothing_twice_and_leaves_
 @asynccontextmanager
 async def world(kube: Kube, folder: Path) -> AsyncIterator[tuple[Installation, History, Kubelet]]:
     async with (
-        installation(kube, folder, SETTINGS, job_template(), **EVERYTHING_IS_BULK) as here,
+        installation(kube, folder, SETTINGS, EVERYTHING_IS_BULK, job_template()) as here,
         history(kube) as seen,
         kubelet(kube, here.workers, folder / "workers.log") as node,
     ):
@@ -135,9 +135,8 @@ def report(people: People, struck: list[str], seen: History, node: Kubelet, seco
     print(f"\n{len(struck)} operator kills (seed {SEED}); people: {dict(deeds)}; {len(people.present)} Repositories at the end")
     for request, count in Counter(map(shortened, struck)).most_common():
         print(f"  {count:3} x {request}")
-    print(
-        f"Jobs: {len(seen.jobs)} for {len({(job.repository, job.generation) for job in seen.jobs.values()})} builds: {dict(jobs)}"
-    )
+    builds = {(job.repository, job.generation) for job in seen.jobs.values()}
+    print(f"Jobs: {len(seen.jobs)} for {len(builds)} builds: {dict(jobs)}")
     print(f"pods as processes: {len(node.containers)}; all Ready {seconds:.1f} s after the last start")
 
 

@@ -39,7 +39,7 @@ EVERYTHING_IS_BULK = {
 
 
 async def test_a_backlog_scales_a_job_up_and_down_within_its_limits_and_the_budget(kube: Kube, tmp_path: Path) -> None:
-    async with installation(kube, tmp_path, SETTINGS, job_template(), **EVERYTHING_IS_BULK) as here:
+    async with installation(kube, tmp_path, SETTINGS, EVERYTHING_IS_BULK, job_template()) as here:
         files = trials(FILES, 60)
         for number, name in enumerate(LIMITS):
             here.git.push(name, code(number * files, files))
@@ -123,7 +123,7 @@ async def test_standing_deployments_follow_the_small_backlog(kube: Kube, tmp_pat
     """Nobody cuts here, so that what waits stays; the Deployment's pods are the fake node's."""
     small = {"NEARCODE_INGESTION__BULK_PARTS": "1000", "NEARCODE_INGESTION__PART_FILES": "1"}
     services = [name for name in SERVICES if name != "chunking"]
-    async with installation(kube, tmp_path, SETTINGS, services=services, **small) as here:
+    async with installation(kube, tmp_path, SETTINGS, small, services=services) as here:
         await kube.create(DEPLOYMENTS, deployment("chunking"))
         here.git.push("shop", code(0, 15))
         here.operator.start()
