@@ -57,7 +57,7 @@ def _indexed(resource: Resource, seen: Observation, branches: Sequence[Branch]) 
         return verdict("True", Reason.UP_TO_DATE, _sentences(map(_up_to_date, own)))
     if failed := [one for one in behind if one["state"] == "Failed"]:
         return verdict("False", Reason.INDEX_FAILED, _sentences(f"{_what(one)}: {one.get('error', '')}" for one in failed))
-    jobs = [seen.jobs[one["repository"]] for one in behind if "job" in one]
+    jobs = [seen.jobs[one["repository"]] for one in behind if "job" in one and one["repository"] in seen.jobs]
     if broken := [job.key.name for job in jobs if job.failed]:
         return verdict("False", Reason.JOB_FAILED, f"Job {_listed(broken)} failed and is made anew: see its pods' logs.")
     building = [one for one in behind if one.get("wanted")]
