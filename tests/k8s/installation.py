@@ -1,5 +1,6 @@
 """nearcode on a cluster with fake nodes: a real engine, a real git server and the real operator, as processes beside it."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -193,6 +194,6 @@ async def installation(
         env = {name: value for name, value in os.environ.items() if not name.startswith("NEARCODE_")}
         env |= {"NEARCODE_OPERATOR_CONFIG": str(file), "KUBECONFIG": str(kubeconfig_for(api.url, folder / "kubeconfig"))}
         operator = OperatorProcess(env, folder / "operator.log")
-        stack.callback(operator.stop)
+        stack.push_async_callback(asyncio.to_thread, operator.stop)  # it may still call our proxy
         workers = {**made.environment, "NEARCODE_HOME": str(folder / "workers")}
         yield Installation(kube, api, git, made, asked, operator, workers, stores)

@@ -47,6 +47,11 @@ class OperatorProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    def output(self, seconds: float) -> "subprocess.CompletedProcess[str]":
+        """Runs one that is expected to end by itself."""
+        environment = dict(self.environment)
+        return subprocess.run(self.command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+
     @property
     def running(self) -> bool:
         """Whether it does."""

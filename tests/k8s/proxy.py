@@ -44,6 +44,7 @@ class Proxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Passes one request on."""
         watch = request.query.get("watch") in {"true", "1"}
+        self.watches += watch
         kill = None if watch else self._count(request)
         if kill and not kill.forwarded:
             return self._strike(kill, request)

@@ -1,0 +1,151 @@
+"""What people write wrongly is refused, or told in a condition with the cure; a healthy Repository beside it stays Ready."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.k8s.installation import CRD, Installation, install_crd, installation
+from tests.k8s.kube import REPOSITORIES, SECRETS, ApiError, Kube
+from tests.k8s.sources import code
+from tests.servers import eventually
+
+SETTINGS = {"sweep": {"busy_seconds": 0.3, "idle_seconds": 1.0, "retry_seconds": 1.0}, "credentials_secret": "credentials"}
+SCHEMA = "nearcode.dev/schema"
+
+
+@pytest.fixture
+async def here(kube: Kube, tmp_path: Path) -> AsyncIterator[Installation]:
+    """An installation in which `healthy` is Ready, before and after the test."""
+    async with installation(kube, tmp_path, SETTINGS, {}) as made:
+        made.git.push("healthy", code(0, 3))
+        await made.connect("healthy")
+        made.operator.start()
+        await made.until_ready(120)
+        before = await made.condition("healthy")
+        yield made
+        assert await made.ready({"healthy": "healthy"}) == []
+        assert (await made.condition("healthy"))["lastTransitionTime"] == before["lastTransitionTime"]
+        assert made.operator.running
+
+
+async def told(here: Installation, name: str, reason: str, kind: str = "Ready") -> str:
+    """Waits until a condition is false for this reason, and returns its message."""
+    found: dict[str, str] = {}
+
+    async def is_told() -> bool:
+        found.clear()
+        found.update(await here.condition(name, kind))
+        return found.get("reason") == reason and found["status"] == "False"
+
+    try:
+        await eventually(is_told, 60, reason)
+    except AssertionError as error:
+        raise AssertionError(f"{name} does not say {reason}: {found}\n{here.operator.tail()}") from error
+    return found["message"]
+
+
+async def test_a_schedule_that_never_comes_is_told_and_mended(here: Installation) -> None:
+    here.git.push("often", code(10, 2))
+    await here.connect("often", schedule="0 0 30 2 *")
+    message = await told(here, "often", "ImpossibleSchedule")
+    assert "schedule" in message and "*/5 * * * *" in message
+    await here.change("often", schedule="*/10 * * * *")
+    await here.until_ready(60)
+
+
+@pytest.mark.parametrize("url", ["https://someone:secret@127.0.0.1/team/shop", "https://token@127.0.0.1/team/shop"])
+async def test_a_url_with_a_password_is_refused_without_repeating_it(here: Installation, url: str) -> None:
+    body = {"apiVersion": "nearcode.dev/v1alpha1", "kind": "Repository", "metadata": {"name": "shop"}, "spec": {"url": url}}
+    with pytest.raises(ApiError) as refused:
+        await here.kube.create(REPOSITORIES, body)
+    assert refused.value.status == 422
+    assert "secretRef" in refused.value.message
+    assert "secret@" not in refused.value.message and "token@" not in refused.value.message
+
+
+async def test_a_missing_secret_is_told_until_it_is_there(here: Installation) -> None:
+    here.git.push("private", code(10, 2))
+    await here.connect("private", credentials={"secretRef": {"name": "no-such-secret"}})
+    assert "no-such-secret" in await told(here, "private", "SecretMissing")
+    values = {"username": "someone", "password": "secret"}
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
+    await here.kube.create(
+        SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "no-such-secret"}, "data": data}
+    )
+    await here.until_ready(90)
+
+
+async def test_of_two_repositories_for_one_url_the_older_one_has_it(here: Installation) -> None:
+    await here.connect("second", "healthy", url=f"{here.git.url('healthy')}.git")
+    assert "healthy" in await told(here, "second", "DuplicateURL")
+    await here.delete("second")
+    await eventually(lambda: gone(here, "second"), 60, "the second one is not deleted")
+    assert here.id("healthy") in await here.listed()
+
+
+async def test_who_waited_for_a_url_gets_it_when_the_owner_goes(here: Installation) -> None:
+    here.git.push("shop", code(10, 2))
+    await here.connect("first", "shop")
+    await here.until_ready(60, {"first": "shop"})
+    await here.connect("second", "shop")
+    await told(here, "second", "DuplicateURL")
+    await here.delete("first")
+    await eventually(lambda: gone(here, "first"), 60, "the first one is not deleted")
+    await here.until_ready(60, {"second": "shop"})
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"priority": "high"},
+        {"branches": "main"},
+        {"scaling": {"maxWorkers": "many"}},
+        {"shedule": "* * * * *"},
+        {"selection": {"exclud": ["*.md"]}},
+        {"scaling": {"minWorkers": 4, "maxWorkers": 2}},
+        {"branches": []},
+        {"url": "ftp://host/path"},
+        {"url": 7},
+    ],
+)
+async def test_a_wrong_type_or_an_unknown_field_is_refused_by_name(here: Installation, spec: dict[str, Any]) -> None:
+    body = {"apiVersion": "nearcode.dev/v1alpha1", "kind": "Repository", "metadata": {"name": "wrong"}}
+    with pytest.raises(ApiError) as refused:
+        await here.kube.create(REPOSITORIES, {**body, "spec": {"url": here.git.url("wrong"), **spec}})
+    assert refused.value.status in {400, 422}
+    assert next(iter(spec)) in refused.value.message
+
+
+async def test_a_host_that_cannot_be_reached_is_told(here: Installation) -> None:
+    await here.connect("nowhere", url="https://127.0.0.1:9/team/shop")
+    assert "127.0.0.1:9" in await told(here, "nowhere", "FetchFailed")
+
+
+async def test_a_branch_that_is_not_there_is_told(here: Installation) -> None:
+    here.git.push("shop", code(10, 2))
+    await here.connect("shop", branches=["main", "no-such-branch"])
+    assert "no-such-branch" in await told(here, "shop", "FetchFailed")
+    assert (await here.listed())[here.id("shop")].revision
+
+
+async def test_an_operator_that_is_newer_than_the_resource_definition_says_how_to_upgrade(here: Installation) -> None:
+    definition = yaml.safe_load(CRD.read_text())
+    old = {**definition, "metadata": {**definition["metadata"], "annotations": {SCHEMA: "0"}}}
+    await asyncio.to_thread(here.operator.stop)
+    await install_crd(here.kube, old)
+    try:
+        refused = await asyncio.to_thread(here.operator.output, 60)
+    finally:
+        await install_crd(here.kube, definition)
+        here.operator.start()
+    assert refused.returncode not in {0, -9, -15}
+    assert "helm upgrade" in refused.stderr or "kubectl apply --server-side" in refused.stderr
+
+
+async def gone(here: Installation, name: str) -> bool:
+    return await here.kube.find(f"{REPOSITORIES}/{name}") is None
