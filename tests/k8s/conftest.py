@@ -6,7 +6,9 @@ import pytest
 
 from tests.k8s.installation import install_crd
 from tests.k8s.kube import Kube
-from tests.kubernetes.cluster import ApiServer, control_plane
+from tests.kubernetes import images
+from tests.kubernetes.cluster import ApiServer, control_plane, real_node
+from tests.kubernetes.volumes import volumes
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,10 @@ async def kube(api_server: ApiServer, namespace: str) -> AsyncIterator[Kube]:
     async with Kube(api_server.kubeconfig, namespace) as client:
         await install_crd(client)
         yield client
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[ApiServer]:
+    """A cluster for the whole session whose one node runs containers, with images of what the checkout has now."""
+    with real_node(images=images.build()) as server, volumes(server):
+        yield server

@@ -1,4 +1,4 @@
-"""Images for the real node, laid out as the Dockerfile lays them out: engine, operator, NATS and Qdrant.
+"""Images for the real node, laid out and named as the chart wants them: engine (with NATS in it), operator and Qdrant.
 
 Python packages come from uv.lock, all else from this machine: its Python, its git, and the libraries that these load.
 """
@@ -8,22 +8,27 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from tests.kubernetes.image import Image, Layer, write
 from tests.kubernetes.programs import caches, locked
 from tests.kubernetes.python_files import HOME, Venv, git_files, libraries, python_files, system_files
-from tests.servers import qdrant_binary
+from tests.servers import QDRANT_VERSION, qdrant_binary
 
-TAG = "test"
+CHART = Path(__file__).parents[2] / "charts" / "nearcode"
 USER = "65532:65532"
-COMPONENTS = ("engine", "operator", "nats", "qdrant")
+COMPONENTS = ("engine", "operator", "qdrant")
 OURS = ("nearcode", "nearcode_operator")
 """Packages that change with the source. They make a layer of their own, above the one of all others."""
 UNUSED = ("*/__pycache__", "*/python3.*/test", "*/config-3.*", "*/idlelib", "*/tkinter", "*/ensurepip", "*/lib2to3")
 
 
 def name(component: str) -> str:
-    """The full reference of a component's image."""
-    return f"docker.io/nearcode/{component}:{TAG}"
+    """The full reference of a component's image, which the chart's values have by default."""
+    if component == "qdrant":
+        return f"docker.io/qdrant/qdrant:v{QDRANT_VERSION}-unprivileged"
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    return f"docker.io/nearcode/{component}:{version}"
 
 
 def build(components: Sequence[str] = COMPONENTS) -> list[Path]:
@@ -49,9 +54,6 @@ def _image(component: str, folder: Path) -> Image:
     if component == "operator":
         venv = Venv(folder / component, ["--package", "nearcode-operator"])
         return _python_image(component, venv, ["nearcode-operator"], with_git=False)
-    if component == "nats":
-        server = Path(sys.prefix, "bin", "nats-server")
-        return Image(name(component), [Layer({"/usr/local/bin/nats-server": server})], ["/usr/local/bin/nats-server"], USER)
     qdrant = qdrant_binary()
     layers = [Layer({**libraries([qdrant]), "/qdrant/qdrant": qdrant})]
     return Image(name(component), layers, ["/qdrant/qdrant"], USER, workdir="/qdrant")

@@ -1,0 +1,154 @@
+"""nearcode as helm installed it on a real node: its pods, its Repository resources, and what they say."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nearcode.domain.errors import NearcodeError
+from nearcode.domain.repository import RepositoryStatus
+
+from tests.k8s.callers import Callers
+from tests.kubernetes.cluster import ApiServer
+from tests.kubernetes.images import CHART
+
+INSTALL_SECONDS = 300.0
+NOT_OURS = ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/company-ca", "secret/code-host")
+
+
+@dataclass
+class Release:
+    """A release of the chart in a namespace of its own. `folder` gets what a caller needs: certificates and the token."""
+
+    server: ApiServer
+    namespace: str
+    folder: Path
+    profile: str
+    name: str = "nearcode"
+
+    def helm(self, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+        """Runs helm in the release's namespace; `values` are given as a file."""
+        given = ["--values", "-"] if values is not None else []
+        text = json.dumps(values) if values is not None else None
+        try:
+            return self.server.helm("--namespace", self.namespace, *arguments, *given, stdin=text, seconds=INSTALL_SECONDS + 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from error
+
+    def install(self, values: Mapping[str, Any] | None = None) -> float:
+        """Seconds until all pods were ready."""
+        return self._rolled("install", self.name, str(CHART), values=values)
+
+    def upgrade(self, values: Mapping[str, Any]) -> float:
+        """Seconds until all pods were ready."""
+        return self._rolled("upgrade", self.name, str(CHART), values=values)
+
+    def rollback(self) -> float:
+        """To what was before the last upgrade. Seconds until all pods were ready."""
+        return self._rolled("rollback", self.name)
+
+    def _rolled(self, *arguments: str, values: Mapping[str, Any] | None = None) -> float:
+        began = time.monotonic()
+        self.helm(*arguments, "--wait", "--timeout", f"{INSTALL_SECONDS:.0f}s", values=values)
+        return time.monotonic() - began
+
+    def kubectl(self, *arguments: str, check: bool = True) -> str:
+        """Runs kubectl in the release's namespace."""
+        return self.server.kubectl("--namespace", self.namespace, *arguments, check=check)
+
+    def get(self, *arguments: str) -> Any:
+        """Objects of the namespace, as `kubectl get ARGUMENTS` finds them."""
+        return self.server.get("--namespace", self.namespace, *arguments)
+
+    def pods(self, component: str = "") -> list[dict[str, Any]]:
+        """Pods of a component, or all of the release."""
+        selector = f"app.kubernetes.io/instance={self.name}"
+        if component:
+            selector += f",app.kubernetes.io/component={component}"
+        return list(self.get("pods", "-l", selector)["items"])
+
+    def logs(self) -> str:
+        """The last lines of every pod's log, for a failure's message."""
+        names = [pod["metadata"]["name"] for pod in self.get("pods")["items"]]
+        return "\n".join(self.kubectl("logs", name, "--all-containers", "--prefix", "--tail=12", check=False) for name in names)
+
+    def kill(self, component: str) -> None:
+        """Takes a component's pods away as a lost machine would: no time to finish anything."""
+        names = [pod["metadata"]["name"] for pod in self.pods(component)]
+        assert names, f"there is no pod of {component}"
+        self.kubectl("delete", "pod", *names, "--force", "--grace-period=0")
+
+    def connect(self, name: str, url: str, **spec: Any) -> None:
+        """Makes a Repository resource, or changes it."""
+        resource = {"apiVersion": "nearcode.dev/v1alpha1", "kind": "Repository", "metadata": {"name": name}}
+        self.server.apply({**resource, "spec": {"url": url, **spec}}, namespace=self.namespace)
+
+    def condition(self, name: str, kind: str = "Ready") -> tuple[str, str, str]:
+        """Status, reason and message of a condition of a Repository; of what its spec says now."""
+        found = self.get("repository", name) or {}
+        status = found.get("status") or {}
+        for one in status.get("conditions", []):
+            if one["type"] == kind and status.get("observedGeneration") == found["metadata"]["generation"]:
+                return one["status"], one["reason"], one["message"]
+        return "", "", ""
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The status of a Repository resource; empty while it has none."""
+        return dict((self.get("repository", name) or {}).get("status") or {})
+
+    def until_ready(self, name: str, commit: str, seconds: float) -> float:
+        """Seconds until a Repository says that it is Ready at a commit."""
+        began = time.monotonic()
+
+        def ready() -> bool:
+            said = self.status(name).get("commit") or "-"
+            return self.condition(name)[0] == "True" and commit.startswith(said)
+
+        self._until(seconds, f"{name} Ready at {commit[:8]}", name, ready)
+        return time.monotonic() - began
+
+    def until_reason(self, name: str, reason: str, seconds: float = 60.0, kind: str = "Ready") -> str:
+        """Waits until a condition has a reason, and returns its message."""
+        self._until(seconds, f"{reason} of {name}", name, lambda: self.condition(name, kind)[:2] == ("False", reason))
+        return self.condition(name, kind)[2]
+
+    def _until(self, seconds: float, what: str, name: str, condition: Any) -> None:
+        try:
+            self.server.until(seconds, what, condition)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{json.dumps(self.status(name), indent=1)}\n{self.logs()}") from error
+
+    def left(self) -> list[str]:
+        """Everything in the namespace but what Kubernetes and the tests put there."""
+        kinds = self.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
+        listed = self.kubectl("get", ",".join(kind for kind in kinds if not kind.startswith("events")), "-o", "name")
+        return [name for name in listed.split() if name not in NOT_OURS]
+
+    def search(self, url: str, query: str) -> list[str]:
+        """Paths that a search finds in a repository. Raises what the engine answers."""
+        return self._callers("engine" if self.profile == "embedded" else "gateway").search(url, query)
+
+    def manifest(self, repository: str) -> RepositoryStatus | None:
+        """What the engine knows of a repository; None when it knows nothing."""
+        return self._callers("engine" if self.profile == "embedded" else "ingestion").manifest(repository)
+
+    def until_answers(self, url: str, query: str, expected: str, seconds: float) -> float:
+        """Seconds until a search finds a file (again)."""
+        began, said = time.monotonic(), ""
+        while True:
+            try:
+                if expected in (paths := self.search(url, query)):
+                    return time.monotonic() - began
+                said = f"found {paths}"
+            except NearcodeError as error:
+                said = str(error)
+            assert time.monotonic() - began < seconds, f"no answer within {seconds:.0f} s: {said}\n{self.logs()}"
+            time.sleep(0.1)
+
+    def _callers(self, component: str) -> Callers:
+        secrets = {name: self.get("secret", f"{self.name}-{name}")["data"] for name in ("tls", "token")}
+        name = f"{self.name}-{component}"
+        address = self.get("service", name)["spec"]["clusterIP"]
+        return Callers(f"{address}:8443", name, {**secrets["tls"], **secrets["token"]}, self.folder)

@@ -1,0 +1,235 @@
+"""Every service in a pod of its own on a node that runs containers: real repositories, real Jobs, and what goes wrong."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from nearcode.domain.repository import repository_id
+
+from tests.certificates import Authority
+from tests.git_server import GitServer, git_server
+from tests.k8s.code import files_of
+from tests.k8s.release import Release
+from tests.kubernetes.cluster import ApiServer
+
+pytestmark = pytest.mark.timeout(900)
+
+DEFINITION = "repositories.nearcode.dev"
+HOST = "10.213.0.1"
+"""This machine, as pods see it."""
+SERVICES = ("gateway", "ingestion", "chunking", "embedding", "retrieval", "generation")
+COMPONENTS = (*SERVICES, "operator", "nats", "qdrant")
+SMALL = {"requests": {"cpu": "10m", "memory": "128Mi"}}
+"""What a pod asks for here, so that all fit on one small node; limits are the chart's."""
+CODE = {"click": "click", "aiohttp": "aiohttp", "hypothesis": "hypothesis"}
+QUERIES = {
+    "click": ("how are options of a command parsed", "click/parser.py"),
+    "aiohttp": ("websocket client response receive", "aiohttp/client_ws.py"),
+    "hypothesis": ("shrink a failing example", "hypothesis/internal/conjecture/shrinker.py"),
+}
+NEW_FILE = {
+    "click/lunar.py": '"""Tides."""\n\n\ndef lunar_tide_height(hour: int) -> float:\n'
+    '    """Height of the lunar tide in the harbor at an hour of the day."""\n    return abs(12 - hour) / 4\n'
+}
+ACCOUNT = ("reader", "right-password")
+KILL_SECONDS = 120.0
+
+
+def values(replicas: int = 1, **more: Any) -> dict[str, Any]:
+    """The production profile, small enough for one node of two processors."""
+    services = {service: {"replicas": replicas, "resources": SMALL} for service in SERVICES}
+    return {
+        "profile": "production",
+        "servers": 1,
+        "services": services,
+        "operator": {"pod": {"resources": SMALL}},
+        "nats": {"resources": SMALL},
+        "qdrant": {"resources": SMALL},
+        "jobs": {"budget": 3, "pod": {"resources": SMALL}},
+        "crds": {"keep": False},
+        "secretFiles": {"company-ca": {"secret": "company-ca", "key": "ca.crt"}},
+        "settings": {"ingestion": {"ca_file": "/etc/nearcode/secrets/company-ca"}},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """A code host of the company's own, which asks who is there."""
+    folder = tmp_path_factory.mktemp("git")
+    with git_server(folder, Authority(folder / "authority"), host=HOST, account=ACCOUNT) as server:
+        for name, package in CODE.items():
+            server.push(name, files_of(package))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def release(node: ApiServer, git: GitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """Installed, with the company's authority and an account at its code host."""
+    with node.namespace("production") as namespace:
+        made = Release(node, namespace, tmp_path_factory.mktemp("callers"), "production")
+        made.kubectl("create", "secret", "generic", "company-ca", f"--from-file=ca.crt={git.ca}")
+        secret(made, "code-host", ACCOUNT[1])
+        print(f"\nhelm install, until Ready: {made.install(values()):.1f} s")
+        yield made
+        node.kubectl("delete", "crd", DEFINITION, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def indexed(release: Release, git: GitServer) -> Release:
+    """With three repositories Ready."""
+    began = time.monotonic()
+    for name in CODE:
+        connect(release, git, name)
+    for name in CODE:
+        release.until_ready(name, git.head(name), 300)
+        print(f"{name}: Ready {time.monotonic() - began:.1f} s after all were made")
+    return release
+
+
+def test_every_service_runs_in_a_pod_of_its_own_and_is_ready(release: Release) -> None:
+    found = {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod for pod in release.pods()}
+    assert set(COMPONENTS) <= set(found)
+    for component in COMPONENTS:
+        (status,) = found[component]["status"]["containerStatuses"]
+        assert (component, status["ready"], status["restartCount"]) == (component, True, 0)
+
+
+def test_repositories_become_ready_through_jobs(indexed: Release, git: GitServer) -> None:
+    jobs = indexed.get("jobs", "-l", "nearcode.dev/repository")["items"]
+    worked = {job["metadata"]["labels"]["nearcode.dev/repository"] for job in jobs if job["status"].get("succeeded")}
+    assert worked == {identity(git, name) for name in CODE}
+    for name, (query, path) in QUERIES.items():
+        assert path in indexed.search(git.url(name), query)
+    print(indexed.kubectl("get", "repositories"))
+    print(indexed.kubectl("get", "jobs"))
+    print(indexed.kubectl("describe", "repository", "click"))
+
+
+def test_helm_test_passes(indexed: Release) -> None:
+    began = time.monotonic()
+    print(indexed.helm("test", indexed.name, "--logs", "--timeout", "300s"))
+    print(f"helm test: {time.monotonic() - began:.1f} s")
+
+
+def test_a_push_is_found(indexed: Release, git: GitServer) -> None:
+    commit = git.push("click", NEW_FILE)
+    connect(indexed, git, "click", schedule="* * * * *")
+    print(f"Ready at the push {indexed.until_ready('click', commit, 150):.1f} s later, the schedule being every minute")
+    assert "click/lunar.py" in indexed.search(git.url("click"), "height of the tide in the harbor")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_pod_that_is_killed_comes_back_and_with_it_the_answers(indexed: Release, git: GitServer, component: str) -> None:
+    query, path = QUERIES["aiohttp"]
+    began = time.monotonic()
+    indexed.kill(component)
+    answered = indexed.until_answers(git.url("aiohttp"), query, path, KILL_SECONDS)
+    indexed.server.until(KILL_SECONDS, f"a ready pod of {component}", lambda: all(map(ready, indexed.pods(component))))
+    print(f"{component} killed: answers after {answered:.1f} s, pod ready after {time.monotonic() - began:.1f} s")
+    for name in CODE:
+        indexed.until_ready(name, git.head(name), KILL_SECONDS)
+
+
+def test_what_was_pushed_while_pods_died_is_found(indexed: Release, git: GitServer) -> None:
+    commit = git.push("aiohttp", {"aiohttp/lunar.py": NEW_FILE["click/lunar.py"]})
+    for component in ("chunking", "embedding"):
+        indexed.kill(component)
+    connect(indexed, git, "aiohttp", schedule="* * * * *")
+    indexed.until_ready("aiohttp", commit, 200)
+    assert "aiohttp/lunar.py" in indexed.search(git.url("aiohttp"), "height of the tide in the harbor")
+
+
+def test_a_deleted_repository_takes_clone_points_and_manifest_along(indexed: Release, git: GitServer) -> None:
+    repository = identity(git, "hypothesis")
+    assert indexed.manifest(repository) is not None
+    began = time.monotonic()
+    indexed.kubectl("delete", "repository", "hypothesis", "--timeout=60s")
+    print(f"finalizer: {time.monotonic() - began:.1f} s")
+    assert indexed.manifest(repository) is None
+    assert repository not in files_in(indexed, "ingestion", "/data")
+
+
+def test_bad_input_is_said_and_disturbs_nothing_else(indexed: Release, git: GitServer) -> None:
+    git.push("other", {"a.py": "A = 1\n"})
+    connect(indexed, git, "no-secret", url=git.url("other"), credentials={"secretRef": {"name": "forgotten"}})
+    secret(indexed, "wrong", "wrong-password")
+    git.push("locked", {"a.py": "A = 1\n"})
+    connect(indexed, git, "wrong-password", url=git.url("locked"), credentials={"secretRef": {"name": "wrong"}})
+    connect(indexed, git, "click-again", url=git.url("click"))
+    git.push("timeless", {"a.py": "A = 1\n"})
+    connect(indexed, git, "timeless", schedule="0 0 31 2 *")
+    expected = {
+        "no-secret": ("SecretMissing", "forgotten"),
+        "wrong-password": ("FetchFailed", ""),
+        "click-again": ("DuplicateURL", "click"),
+        "timeless": ("ImpossibleSchedule", "0 0 31 2 *"),
+    }
+    for name, (reason, word) in expected.items():
+        message = indexed.until_reason(name, reason)
+        print(f"{name}: {reason}: {message}")
+        assert word in message
+    print(indexed.kubectl("get", "repositories"))
+    indexed.kubectl("delete", "repository", *expected, "--timeout=60s")
+    assert indexed.condition("click")[0] == "True"
+    assert "click/parser.py" in indexed.search(git.url("click"), QUERIES["click"][0])
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"url": "https://reader:secret@example.com/x.git"}, "password"),
+        ({"url": "https://example.com/x.git", "branches": "main"}, "branches"),
+        ({"url": "https://example.com/x.git", "colour": "red"}, "colour"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(release: Release, spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssertionError) as refused:
+        release.connect("refused", **spec)
+    assert said in str(refused.value)
+
+
+def test_an_upgrade_and_a_rollback_go_through_while_questions_are_answered(indexed: Release, git: GitServer) -> None:
+    print(f"upgrade: {indexed.upgrade(values(settings={**values()['settings'], 'retrieval': {'candidates': 60}})):.1f} s")
+    assert "candidates = 60" in indexed.get("configmap", f"{indexed.name}-settings")["data"]["nearcode.toml"]
+    indexed.until_answers(git.url("click"), *QUERIES["click"], 30)
+    print(f"rollback: {indexed.rollback():.1f} s")
+    assert "candidates = 60" not in indexed.get("configmap", f"{indexed.name}-settings")["data"]["nearcode.toml"]
+    indexed.until_answers(git.url("click"), *QUERIES["click"], 30)
+
+
+def test_uninstall_leaves_nothing(indexed: Release, node: ApiServer) -> None:
+    indexed.helm("uninstall", indexed.name, "--wait", "--timeout", "180s")
+    node.until(90, "an empty namespace", lambda: indexed.left() == [])
+    node.until(30, "no definition of Repository", lambda: node.get("crd", DEFINITION) is None)
+    node.until(30, "no volume", lambda: node.get("pv")["items"] == [])
+
+
+def secret(release: Release, name: str, password: str) -> None:
+    """An account at the code host."""
+    account = [f"--from-literal=username={ACCOUNT[0]}", f"--from-literal=password={password}"]
+    release.kubectl("create", "secret", "generic", name, *account)
+
+
+def connect(release: Release, git: GitServer, name: str, **spec: Any) -> None:
+    """A Repository of the code host, with the right account if none is given."""
+    release.connect(name, **{"url": git.url(name), "credentials": {"secretRef": {"name": "code-host"}}, **spec})
+
+
+def identity(git: GitServer, name: str) -> str:
+    """The engine's name of a repository."""
+    return repository_id(git.url(name), "main")
+
+
+def ready(pod: dict[str, Any]) -> bool:
+    """Whether a pod serves, and is not on its way out."""
+    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def files_in(release: Release, component: str, folder: str) -> str:
+    """Names of all files and folders below a folder of a component's pod."""
+    (pod,) = release.pods(component)
+    program = f"import pathlib; print(*pathlib.Path({folder!r}).rglob('*'), sep='\\n')"
+    return release.kubectl("exec", pod["metadata"]["name"], "--", "/opt/nearcode/bin/python", "-c", program)
