@@ -18,6 +18,7 @@ from nats.js.kv import KeyValue
 from nats.js.object_store import ObjectStore
 
 from nearcode.adapters.jetstream_errors import TIMEOUT, insist, nats_errors
+from nearcode.adapters.jetstream_known import KnownEntries
 from nearcode.domain.errors import Conflict, NotFound, Reason, Unavailable
 from nearcode.domain.manifest import Manifest, Versioned, manifest_key
 from nearcode.events import topology
@@ -89,6 +90,7 @@ class KvManifests:
 
     def __init__(self, client: Client) -> None:
         self._client, self._entries = client, ComparedBucket(client, topology.MANIFESTS)
+        self._known = KnownEntries(client, topology.MANIFESTS, _decode, self._everything)
 
     async def get(self, repository: str, fills: str = "") -> Versioned | None:
         return await self._get(manifest_key(repository, fills))
@@ -108,15 +110,15 @@ class KvManifests:
 
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
-        found = await self._all(lambda key: "." not in key)
-        return sorted(found, key=lambda manifest: manifest.name)
+        found = await self._known.all()
+        return sorted((each for each in found.values() if not each.fills), key=lambda manifest: manifest.name)
 
     async def filled(self) -> list[Manifest]:
-        return await self._all(lambda key: "." in key)
+        return [each for each in (await self._known.all()).values() if each.fills]
 
-    async def _all(self, wanted: Callable[[str], bool]) -> list[Manifest]:
-        keys = [key for key in await _keys(self._client, topology.MANIFESTS, "") if wanted(key)]
-        return [each.manifest for each in await _some_at_once(self._get, keys) if each]
+    async def _everything(self) -> dict[str, tuple[int, Manifest]]:
+        found = await _some_at_once(self._get, await _keys(self._client, topology.MANIFESTS, ""))
+        return {each.manifest.key: (each.version, each.manifest) for each in found if each}
 
     async def fills(self, repository: str) -> list[str]:
         """The collections that were filled for a repository, also those that nobody fills any more."""

@@ -50,7 +50,8 @@ class Chunking:
         shape = self._shapes.get(space, _SHAPE)
         async for group in self._read(event):
             outlines += await self._outline(group, shape)
-        return pack(event, outlines)
+        # Nobody takes what is sent for a build that was given up meanwhile: the Jobs of its repository may be gone, too.
+        return pack(event, outlines) if await self._is_current(event.build) else []
 
     async def give_up(self, event: RevisionSynced, reason: str) -> list[ChunksCut]:
         """The batches of a part whose files all failed for a reason."""
