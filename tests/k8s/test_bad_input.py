@@ -16,6 +16,17 @@ from tests.servers import eventually
 
 SETTINGS = {"sweep": {"busy_seconds": 0.3, "idle_seconds": 1.0, "retry_seconds": 1.0}, "credentials_secret": "credentials"}
 SCHEMA = "nearcode.dev/schema"
+WRONG: list[dict[str, Any]] = [
+    {"priority": "high"},
+    {"branches": "main"},
+    {"branches": []},
+    {"scaling": {"maxWorkers": "many"}},
+    {"scaling": {"minWorkers": 4, "maxWorkers": 2}},
+    {"selection": {"exclud": ["*.md"]}},
+    {"shedule": "* * * * *"},
+    {"url": "ftp://host/path"},
+    {"url": 7},
+]
 
 
 @pytest.fixture
@@ -58,14 +69,10 @@ async def test_a_schedule_that_never_comes_is_told_and_mended(here: Installation
     await here.until_ready(60)
 
 
-@pytest.mark.parametrize("url", ["https://someone:secret@127.0.0.1/team/shop", "https://token@127.0.0.1/team/shop"])
-async def test_a_url_with_a_password_is_refused_without_repeating_it(here: Installation, url: str) -> None:
-    body = {"apiVersion": "nearcode.dev/v1alpha1", "kind": "Repository", "metadata": {"name": "shop"}, "spec": {"url": url}}
-    with pytest.raises(ApiError) as refused:
-        await here.kube.create(REPOSITORIES, body)
-    assert refused.value.status == 422
-    assert "secretRef" in refused.value.message
-    assert "secret@" not in refused.value.message and "token@" not in refused.value.message
+async def test_a_url_with_a_password_is_refused_without_repeating_it(here: Installation) -> None:
+    for url in ("https://someone:hush@127.0.0.1/team/shop", "https://hush@127.0.0.1/team/shop"):
+        message = await refused(here, {"url": url})
+        assert "secretRef" in message and "hush" not in message
 
 
 async def test_a_missing_secret_is_told_until_it_is_there(here: Installation) -> None:
@@ -99,26 +106,19 @@ async def test_who_waited_for_a_url_gets_it_when_the_owner_goes(here: Installati
     await here.until_ready(60, {"second": "shop"})
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"priority": "high"},
-        {"branches": "main"},
-        {"scaling": {"maxWorkers": "many"}},
-        {"shedule": "* * * * *"},
-        {"selection": {"exclud": ["*.md"]}},
-        {"scaling": {"minWorkers": 4, "maxWorkers": 2}},
-        {"branches": []},
-        {"url": "ftp://host/path"},
-        {"url": 7},
-    ],
-)
-async def test_a_wrong_type_or_an_unknown_field_is_refused_by_name(here: Installation, spec: dict[str, Any]) -> None:
-    body = {"apiVersion": "nearcode.dev/v1alpha1", "kind": "Repository", "metadata": {"name": "wrong"}}
-    with pytest.raises(ApiError) as refused:
-        await here.kube.create(REPOSITORIES, {**body, "spec": {"url": here.git.url("wrong"), **spec}})
-    assert refused.value.status in {400, 422}
-    assert next(iter(spec)) in refused.value.message
+async def test_a_wrong_type_or_an_unknown_field_is_refused_by_name(here: Installation) -> None:
+    for spec in WRONG:
+        message = await refused(here, {"url": here.git.url("wrong"), **spec})
+        assert next(iter(spec)) in message
+
+
+async def refused(here: Installation, spec: dict[str, Any]) -> str:
+    """What the API server says about a spec that it does not take."""
+    body = {"apiVersion": "nearcode.dev/v1alpha1", "kind": "Repository", "metadata": {"name": "wrong"}, "spec": spec}
+    with pytest.raises(ApiError) as refusal:
+        await here.kube.create(REPOSITORIES, body)
+    assert refusal.value.status in {400, 422}
+    return refusal.value.message
 
 
 async def test_a_host_that_cannot_be_reached_is_told(here: Installation) -> None:
@@ -139,12 +139,12 @@ async def test_an_operator_that_is_newer_than_the_resource_definition_says_how_t
     await asyncio.to_thread(here.operator.stop)
     await install_crd(here.kube, old)
     try:
-        refused = await asyncio.to_thread(here.operator.output, 60)
+        ended = await asyncio.to_thread(here.operator.output, 60)
     finally:
         await install_crd(here.kube, definition)
         here.operator.start()
-    assert refused.returncode not in {0, -9, -15}
-    assert "helm upgrade" in refused.stderr or "kubectl apply --server-side" in refused.stderr
+    assert ended.returncode not in {0, -9, -15}
+    assert "helm upgrade" in ended.stderr or "kubectl apply --server-side" in ended.stderr
 
 
 async def gone(here: Installation, name: str) -> bool:
