@@ -26,32 +26,25 @@ class Clone:
         self._spelling = ""
         self._turn = threading.Lock()
         self.made = 0
-        """How often it was made anew by this process: who finds it broken tells which one it saw."""
+        """How often it was made anew by this process, until it was whole again. Who cannot read it says which one that was."""
 
-    def bring(self, commit: str = "") -> str:
+    def bring(self, commit: str = "", broken: int | None = None) -> str:
         """The id of the branch's head, fetched now; or `commit`, if it is here or the host still has it, and else the head.
-        Raises NotFound and Unavailable, with a reason."""
-        with self._turn_of_mine():
+        `broken`: the clone of this number cannot be read. Raises NotFound and Unavailable, with a reason."""
+        with self._turn_of_mine(broken):
             if commit and (self._has(f"{commit}^{{tree}}") or self._fetch_objects([commit], "--depth=1")):
                 return commit
             return self._fetch_head()
 
-    def restore(self, blobs: Sequence[str], made: int, broken: bool) -> None:
-        """Brings objects back that a lost clone had: most are in the head. Those that the host has no more stay away. `broken`:
-        the clone that was the `made`-th could not be read at all. Raises NotFound, Unavailable."""
-        with self._turn_of_mine():
-            if broken and made == self.made:
-                self._make_anew()
+    def restore(self, blobs: Sequence[str], broken: int | None = None) -> set[str]:
+        """Brings objects back that a lost clone had: most are in the head. Returns those that the host has no more. `broken`:
+        the clone of this number cannot be read. Raises NotFound, Unavailable."""
+        with self._turn_of_mine(broken):
             if self._missing(blobs):
                 self._fetch_head()
             if missing := self._missing(blobs):
                 self._fetch_objects(missing)
-
-    def discard(self, made: int) -> None:
-        """Deletes the clone that was the `made`-th, because it cannot be read."""
-        with self._turn_of_mine():
-            if made == self.made:
-                self._make_anew()
+            return set(self._missing(missing))
 
     def delete(self) -> None:
         """Deletes what is on the disk. Again changes nothing. Raises Unavailable."""
@@ -65,11 +58,15 @@ class Clone:
                 raise Unavailable(message, retry_after=5.0) from error
 
     @contextmanager
-    def _turn_of_mine(self) -> Iterator[None]:
+    def _turn_of_mine(self, broken: int | None = None) -> Iterator[None]:
+        """While it lasts nobody else fetches. A broken clone is deleted first, unless somebody else made another since."""
         if not self._turn.acquire(timeout=_TURN_SECONDS):
             raise Unavailable(f"{self._url} is being fetched; ask again then", Reason.FETCH_IN_PROGRESS, retry_after=5.0)
         try:
+            if anew := broken == self.made:
+                self._discard()
             yield
+            self.made += anew
         finally:
             self._turn.release()
 
@@ -100,9 +97,10 @@ class Clone:
         try:
             self._ask(*words, stdin=names)
         except _Damaged:
-            self._make_anew()
+            self._discard()
             self._mend()
             self._ask(*words, stdin=names)
+            self.made += 1
 
     def _ask(self, *words: str, stdin: bytes = b"") -> bytes:
         """Runs git against the remote, by the spelling of its URL that the host knows. A `.git` at its end is optional for
@@ -141,8 +139,7 @@ class Clone:
         except GitFailed as error:
             raise Unavailable(f"{self._git.git_dir} cannot be written: {error.last_line}", Reason.DISK_FULL, 60.0) from error
 
-    def _make_anew(self) -> None:
-        self.made += 1
+    def _discard(self) -> None:
         shutil.rmtree(self._git.git_dir, ignore_errors=True)
 
     def _has(self, name: str) -> bool:

@@ -35,11 +35,13 @@ class Access:
         settings = {"http.lowSpeedLimit": "1", "http.lowSpeedTime": "60"}  # bytes a second, for seconds: a black hole
         if self.ca_file:
             if not self.ca_file.is_file():
-                raise Unavailable(f"{self.ca_file} is missing: ingestion.git_ca_file names it", Reason.CERTIFICATE, 60.0)
+                raise Unavailable(
+                    f"{self.ca_file} is missing: ingestion.git_ca_file or git_ca_files names it", Reason.CERTIFICATE, 60.0
+                )
             settings["http.sslCAInfo"] = str(self.ca_file)
         header = self._header(urlsplit(url).hostname or "")
         if header:
-            settings[f"http.{_origin(url)}/.extraHeader"] = header
+            settings[f"http.{origin(url)}/.extraHeader"] = header
         return Shown(settings, bool(header))
 
     @property
@@ -73,6 +75,7 @@ def authorization(text: str, host: str, where: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _origin(url: str) -> str:
+def origin(url: str) -> str:
+    """What a URL begins with: scheme, host and port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

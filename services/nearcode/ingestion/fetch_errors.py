@@ -15,8 +15,8 @@ _USERINFO = re.compile(r"(://)[^/\s@]+@")
 _STATUS = re.compile(r"returned error: (\d{3})")
 _DAMAGED = re.compile(
     r"not a git repository|object file .* is empty|loose object .* is corrupt|bad (object|tree|blob|commit)"
-    r"|packfile .* (cannot|is)|unable to (parse|read|unpack)|inflate: data|missing (tree|blob)|could not parse|not a valid object name"
-    r"|invalid sha1 pointer|did not send all necessary objects"
+    r"|packfile .* (cannot|is)|unable to (parse|read|unpack)|inflate: data|missing (tree|blob)|could not parse"
+    r"|not a valid object name|invalid sha1 pointer|did not send all necessary objects|reference broken"
 )
 _UNTRUSTED = ("certificate", "CAfile")
 _SILENT = (
@@ -90,8 +90,9 @@ def is_gone(text: str) -> bool:
 
 
 def is_damaged(text: str) -> bool:
-    """Whether the clone itself is broken, so that only a new one helps."""
-    return bool(_DAMAGED.search(text)) and not _any(_SILENT, text) and "No space left" not in text
+    """Whether the clone itself is broken, so that only a new one helps. What the remote says of itself is no sign of that."""
+    ours = "\n".join(line for line in text.splitlines() if not line.startswith("remote:") and "remote error" not in line)
+    return bool(_DAMAGED.search(ours)) and not _any(_SILENT, text) and "No space left" not in text
 
 
 def without_userinfo(text: str) -> str:

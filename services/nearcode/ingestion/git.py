@@ -17,6 +17,9 @@ from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
 _BRANCH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
 
+_TRIES = 3
+"""How often blobs are read, each time after a clone of ours was mended."""
+
 
 class GitSource:
     """A branch of a git repository: the user's own where `git` runs, or what `clone` brings there from a remote."""
@@ -44,27 +47,24 @@ class GitSource:
     def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
         """The bytes of file versions, in the order asked; none for objects that are gone. What a lost clone of ours had is
         fetched again. Raises NotFound, Unavailable."""
-        made = self._clone.made if self._clone else 0
-        number = 0
-        try:
-            for number, blob in enumerate(self._stream(files)):
-                if blob.data is None and self._clone:
-                    self._clone.restore([file.blob for file in files[number:]], made, broken=False)
-                    break
-                yield blob
-            else:
-                return
-        except _Unreadable as unreadable:
-            number = unreadable.number
-            if self._clone:
-                self._clone.restore([file.blob for file in files[number:]], made, broken=True)
-        yield from self._whatever_is_there(files[number:])
-
-    def _whatever_is_there(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
-        try:
-            yield from self._stream(files)
-        except _Unreadable as unreadable:
-            yield from (Blob(file, None) for file in files[unreadable.number :])
+        gone = set() if self._clone else {file.blob for file in files}
+        rest = files
+        for _ in range(_TRIES):
+            done, made = 0, self._clone.made if self._clone else 0
+            broken = None
+            try:
+                for blob in self._stream(rest):
+                    if blob.data is None and blob.file.blob not in gone:
+                        break
+                    yield blob
+                    done += 1
+            except _Unreadable:
+                broken = made
+            rest = rest[done:]
+            if not rest or self._clone is None:
+                break
+            gone |= self._clone.restore([file.blob for file in rest], broken)
+        yield from (Blob(file, None) for file in rest)
 
     def _stream(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
         """Raises _Unreadable where git gives up: at an object that is broken, or for want of a repository."""
@@ -77,15 +77,16 @@ class GitSource:
         feeder = threading.Thread(target=_feed, args=(batch, names), daemon=True)
         feeder.start()
         try:
-            for number, file in enumerate(files):
+            for file in files:
                 head = batch.stdout.readline().split()
                 if not head:
-                    raise _Unreadable(number)
+                    raise _Unreadable
                 if len(head) != 3:
                     yield Blob(file, None)
                     continue
                 data = batch.stdout.read(int(head[2]))
-                batch.stdout.read(1)
+                if batch.stdout.read(1) != b"\n":  # it died at bytes that are broken
+                    raise _Unreadable
                 yield Blob(file, data)
         finally:
             batch.kill()
@@ -110,8 +111,7 @@ class GitSource:
         try:
             return there, self._list(there)
         except GitFailed:
-            self._clone.discard(made)
-        there = self._clone.bring(commit)
+            there = self._clone.bring(commit, broken=made)
         try:
             return there, self._list(there)
         except GitFailed as error:
@@ -131,11 +131,7 @@ class GitSource:
 
 
 class _Unreadable(Exception):
-    """Git gave up at the object with this number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    """Git gave up."""
 
 
 def git_dir_of(folder: Path) -> Path | None:
