@@ -1,21 +1,8 @@
-"""The Kubernetes API: the only module that calls it, apart from Kopf's own watch and finalizer.
+"""The Kubernetes API: the only module that calls it, apart from Kopf's own watch and finalizer. RIGHTS is what both need."""
 
-What it needs, all in the operator's namespace (the chart's Role grants exactly this, with what Kopf needs):
-
-    nearcode.dev   repositories            get list watch patch delete
-    nearcode.dev   repositories/status     patch
-    batch          jobs                    get list watch create patch delete
-    apps           deployments/scale       get patch
-    ""             secrets                 get create patch
-    ""             events                  create
-
-`delete` of repositories is for `nearcode-operator release --delete` alone. Beyond the namespace it would like to get
-customresourcedefinitions/repositories.nearcode.dev; where that is refused, the schema is not checked.
-"""
-
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx2
 from lightkube import AsyncClient
@@ -37,12 +24,46 @@ from nearcode.domain.errors import (
 from nearcode_operator.model import GROUP, KIND, PLURAL, VERSION, Key
 from nearcode_operator.ports import Listing, Manifest
 from nearcode_operator.resources import REPOSITORY_LABEL, schema_of
+from nearcode_operator.settings import OperatorSettings
 
 T = TypeVar("T")
 Observe = Callable[[str, str, str], None]
 """Told each call: verb, resource, and the status code or `unreachable`."""
 
 CRD_NAME = f"{PLURAL}.{GROUP}"
+
+
+class Right(NamedTuple):
+    """What a Role has to grant: verbs on a resource of an API group."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
+_ALWAYS = (
+    Right(GROUP, "repositories", ("get", "list", "watch", "patch")),
+    Right(GROUP, "repositories/status", ("patch",)),
+    Right("", "events", ("create",)),
+)
+_FOR_JOBS = (Right("batch", "jobs", ("list", "watch", "create", "patch", "delete")),)
+_FOR_WORKERS = (Right("apps", "deployments/scale", ("get", "patch")),)
+_FOR_CREDENTIALS = (Right("", "secrets", ("get", "create", "patch")),)
+RIGHTS = (*_ALWAYS, *_FOR_JOBS, *_FOR_WORKERS, *_FOR_CREDENTIALS)
+"""All in the operator's own namespace. `nearcode-operator release` needs the first, and `delete` on repositories with --delete.
+Where OwnerReferencesPermissionEnforcement is on, making Jobs also takes `update` on repositories/finalizers. Beyond the
+namespace the operator would like to `get` the CustomResourceDefinition, to check its schema; refused, it goes on without."""
+
+
+def rights(settings: OperatorSettings) -> tuple[Right, ...]:
+    """Those of RIGHTS that these settings need."""
+    needed = [*_ALWAYS]
+    needed += _FOR_JOBS if settings.jobs.enabled else ()
+    needed += _FOR_WORKERS if settings.workers else ()
+    needed += _FOR_CREDENTIALS if settings.credentials_secret else ()
+    return tuple(needed)
+
+
 _SECONDS = 30.0
 _PAGE = 500
 
@@ -52,6 +73,7 @@ _Deployment: Any = create_namespaced_resource("apps", "v1", "Deployment", "deplo
 _Secret: Any = create_namespaced_resource("", "v1", "Secret", "secrets")
 _Event: Any = create_namespaced_resource("", "v1", "Event", "events")
 _Crd: Any = create_global_resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+_Review: Any = create_global_resource("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews")
 
 
 class Cluster:
@@ -130,6 +152,16 @@ class Cluster:
         """The number of the Repositories' schema that is installed. Raises NotFound and PermissionDenied."""
         return schema_of(await self._call("get", "customresourcedefinitions", lambda: self._client.get(_Crd, CRD_NAME)))
 
+    async def missing(self, needed: Sequence[Right]) -> list[str]:
+        """Rights that this account lacks, in words. None are known to be missing where the cluster cannot tell."""
+        review = _Review({"spec": {"namespace": self._namespace}})
+        answer = await self._call("create", "selfsubjectrulesreviews", lambda: self._client.create(review))
+        told = answer["status"]
+        if told.get("incomplete"):
+            return []
+        lacking = ((right, [verb for verb in right.verbs if not _granted(told, right, verb)]) for right in needed)
+        return [f"{' '.join(verbs)} {right.resource} ({right.group or 'core'})" for right, verbs in lacking if verbs]
+
     async def _list(self, kind: Any, resource: str, labels: Any = None) -> Listing:
         async def read() -> Listing:
             found = self._client.list(kind, namespace=self._namespace, chunk_size=_PAGE, labels=labels)
@@ -147,11 +179,11 @@ class Cluster:
             return None
 
     async def _patch(self, kind: Any, resource: str, name: str, changes: Manifest) -> Manifest | None:
-        def patch() -> Awaitable[Manifest]:
-            patching: Awaitable[Manifest] = self._client.patch(
+        async def patch() -> Manifest:
+            changed: Manifest = await self._client.patch(
                 kind, name, dict(changes), namespace=self._namespace, patch_type=PatchType.MERGE
             )
-            return patching
+            return changed
 
         try:
             return await self._call("patch", resource, patch)
@@ -159,8 +191,8 @@ class Cluster:
             return None
 
     async def _delete(self, kind: Any, resource: str, name: str) -> None:
-        def delete() -> Awaitable[None]:
-            return self._client.delete(kind, name, namespace=self._namespace, cascade=CascadeType.BACKGROUND)
+        async def delete() -> None:
+            await self._client.delete(kind, name, namespace=self._namespace, cascade=CascadeType.BACKGROUND)
 
         try:
             await self._call("delete", resource, delete)
@@ -178,6 +210,16 @@ class Cluster:
             raise Unavailable(f"the Kubernetes API does not answer: {error or type(error).__name__}") from error
         self._told(verb, resource, "200")
         return answer
+
+
+def _granted(told: Manifest, right: Right, verb: str) -> bool:
+    def holds(rule: Manifest, field: str, value: str) -> bool:
+        return bool({"*", value} & set(rule.get(field) or ()))
+
+    asked = (("verbs", verb), ("apiGroups", right.group), ("resources", right.resource))
+    return any(
+        all(holds(rule, *one) for one in asked) for rule in told.get("resourceRules") or () if not rule.get("resourceNames")
+    )
 
 
 def meaning(error: ApiError, asked: str) -> NearcodeError:

@@ -8,7 +8,7 @@ from functools import partial
 
 from nearcode.domain.errors import NearcodeError
 from nearcode.domain.policy import IndexPolicy
-from nearcode.domain.repository import RepositoryState, RepositoryStatus
+from nearcode.domain.repository import RepositoryState
 from nearcode.telemetry.log import get_logger
 
 from nearcode_operator import duplicates, schedule, status
@@ -18,6 +18,7 @@ from nearcode_operator.errands import Errands
 from nearcode_operator.indexing import Fleet, IndexingJobs, Work
 from nearcode_operator.inventory import Inventory
 from nearcode_operator.model import Engine, Key, Policy, Resource
+from nearcode_operator.observation import Observation
 from nearcode_operator.ports import EngineApi
 from nearcode_operator.repositories import Seen, last_sync
 from nearcode_operator.telling import Telling
@@ -207,7 +208,7 @@ class Convergence:
         results = self._errands.results
         if any(one in self._errands.running or (one in results and results[one].at >= began) for one in each.dropped):
             return  # what the engine listed may be older than what was done since
-        seen = status.Observation(
+        seen = Observation(
             repositories=engine.repositories if engine else None,
             unavailable=why,
             faults=tuple(each.faults),

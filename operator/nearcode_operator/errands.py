@@ -44,10 +44,9 @@ class Errands:
         last = self.results.get(repository)
         if repository in self._running or last is None:
             return repository not in self._running
-        failures = last.failures or troubled
-        if not failures:
+        if not (last.failures or troubled):
             return True
-        pause = self._pause * min(_LONGEST_PAUSE, 2 ** max(0, last.failures - 1))
+        pause = self._pause * min(_LONGEST_PAUSE, 1 << min(16, max(0, last.failures - 1)))
         return (self._now() - last.at).total_seconds() >= pause
 
     def start(self, repository: str, call: Callable[[], Awaitable[object]], troubled: bool = False) -> None:
