@@ -11,6 +11,7 @@ import pytest
 from nearcode.domain.errors import NearcodeError, NotFound, Reason, Unavailable
 from nearcode.domain.manifest import Manifest
 from nearcode.domain.repository import FileVersion, repository_id
+from nearcode.ingestion.credentials import origin
 from nearcode.ingestion.ports import Source
 from nearcode.ingestion.settings import IngestionSettings
 from nearcode.ingestion.sources import RepositorySources
@@ -150,6 +151,20 @@ def test_credentials_are_read_anew_at_every_fetch(private: GitServer, engine: En
     assert failure(source).reason == Reason.CREDENTIALS_MISSING
     file.unlink()
     assert failure(source).reason == Reason.CREDENTIALS_MISSING
+
+
+def test_a_host_may_have_an_authority_of_its_own_that_vouches_for_no_other(
+    server: GitServer, engine: Engine, tmp_path: Path
+) -> None:
+    server.push("shop", BASE)
+    url = server.url("shop")
+    other = Authority(tmp_path / "other").ca
+    for general, of_host, trusted in ((other, engine.settings.git_ca_file, True), (engine.settings.git_ca_file, other, False)):
+        assert of_host
+        settings = engine.settings.model_copy(update={"git_ca_file": general, "git_ca_files": {origin(url): of_host}})
+        manifest = Manifest(repository_id(url, "main"), url, "name", "main")
+        source = RepositorySources(settings, tmp_path / f"clones-{trusted}")(manifest)
+        assert (paths(source) == ["a.py", "lib/b.go"]) if trusted else (failure(source).reason == Reason.CERTIFICATE)
 
 
 def test_a_secret_is_in_no_command_line_no_clone_and_no_message(

@@ -89,3 +89,11 @@ def test_a_user_without_a_home_is_told_to_name_one(tmp_path: Path, monkeypatch: 
     loaded = settings.load()
     assert (loaded.home, loaded.log_dir) == (tmp_path, tmp_path / "logs")
     assert settings.dump(loaded, diff=True)
+
+
+def test_settings_by_url_are_printed_as_they_can_be_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "nearcode.toml"
+    file.write_text('[ingestion.git_ca_files]\n"https://git.example.com:8443" = "/etc/company.pem"\n')
+    loaded = settings.load(file)
+    file.write_text(settings.dump(loaded, diff=True))
+    assert settings.load(file).ingestion.git_ca_files == {"https://git.example.com:8443": Path("/etc/company.pem")}

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from nearcode.runtime.settings import ServiceSettings
 
 
@@ -23,6 +25,9 @@ class IngestionSettings(ServiceSettings):
     git_ca_file: Path | None = None
     """PEM file with the authorities that sign for code hosts: these, and no others. Unset: the system's. `tls.ca_file` is for
     our own services and is not asked. Where a public host is followed beside one of your own, it holds both authorities."""
+    git_ca_files: dict[str, Path] = Field(default_factory=dict)
+    """PEM files with the authorities of single code hosts, by what their URLs begin with: `https://git.example.com` or
+    `https://git.example.com:8443`. These hosts are believed if they sign, and no others may vouch for them."""
     credentials_dir: Path | None = None
     """Folder with one file per repository id, whose first line is `username:password`, or a token alone; a repository without
     a file is fetched without credentials. They are read anew at every fetch. A token goes with the user `x-access-token`, on

@@ -7,7 +7,7 @@ from nearcode.domain.address import folder_of
 from nearcode.domain.errors import NotFound
 from nearcode.domain.manifest import Manifest
 from nearcode.ingestion.clone import Clone
-from nearcode.ingestion.credentials import Access
+from nearcode.ingestion.credentials import Access, origin
 from nearcode.ingestion.folder import FolderSource
 from nearcode.ingestion.git import GitSource, git_dir_of
 from nearcode.ingestion.git_command import Git
@@ -52,6 +52,7 @@ class RepositorySources:
         if manifest.repository not in self._clones:
             settings = self.settings
             git = Git(self.clones / manifest.repository, settings.git_protocols, settings.fetch_seconds)
-            access = Access(manifest.repository, settings.credentials_dir, settings.git_ca_file)
+            ca_file = settings.git_ca_files.get(origin(manifest.url), settings.git_ca_file)
+            access = Access(manifest.repository, settings.credentials_dir, ca_file)
             self._clones[manifest.repository] = git, Clone(git, manifest.url, manifest.branch, access)
         return self._clones[manifest.repository]

@@ -18,6 +18,8 @@ from nearcode.domain.errors import InvalidRequest, Reason
 
 S = TypeVar("S", bound=BaseModel)
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that TOML takes without quotes."""
 _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
 
 
@@ -127,11 +129,17 @@ def _difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:
     lines = ["", f"[{name}]"]
-    lines += [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict) and value is not None]
+    for key, value in values.items():
+        if not isinstance(value, dict) and value is not None:
+            lines.append(f"{_key(key)} = {_toml(value)}")
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            lines += _table(f"{name}.{key}", value)
+            lines += _table(f"{name}.{_key(key)}", value)
     return lines
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _toml(key)
 
 
 def _toml(value: object) -> str:
