@@ -118,7 +118,8 @@ class App(Spaces):
         from nearcode.gateway.repositories import ReadableRepositories
 
         ingestion = await self.ingestion()
-        return ReadableRepositories(ingestion, OpenAccess(ingestion.list_repositories))
+        access = OpenAccess(ingestion.list_repositories)
+        return ReadableRepositories(ingestion, access, connect=self.settings.gateway.connect)
 
     @once
     async def gateway(self) -> "Assistant":

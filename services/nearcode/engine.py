@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from nearcode.stores import events_access, tls_of
 
 if TYPE_CHECKING:
     from nearcode.adapters.jetstream_dead import DeadLetters
+    from nearcode.indexing_job import Tell
 
 _BUSY_SECONDS = 60.0
 """How long a command waits for another one that works in the same home."""
@@ -47,16 +47,36 @@ class EngineClient:
 
 async def run(settings: Settings, targets: Sequence[str], ready: Ready) -> None:
     """Runs services until SIGTERM or SIGINT. Raises Conflict, InvalidRequest and Unavailable when they cannot start."""
-    from nearcode.serving import Serving
+    from nearcode.process import Process
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _telemetry(settings, _service_name(targets), None), App(settings, targets) as app, Serving(app) as serving:
+    async with _telemetry(settings, _service_name(targets), None), Process(settings, targets) as process:
+        if await process.open():
+            _collect_from_now_on()
+            ready(process.addresses)
+            await process.stopped()
+
+
+async def work(settings: Settings, repository: str, generation: int, ready: Ready, tell: "Tell") -> str:
+    """Works on the first index or large backlog of a repository until it is done, and returns how it ended (`ending` in
+    indexing_job.py); empty when this process was asked to end before. Raises InvalidRequest and Unavailable."""
+    from nearcode.indexing_job import TARGETS, IndexingJob, check
+    from nearcode.process import Process
+
+    check(settings, repository, generation)
+    async with _telemetry(settings, "nearcode-work", None), Process(settings, TARGETS, repository) as process:
+        app = await process.open()
+        if app is None:
+            return ""
         _collect_from_now_on()
-        ready(serving.addresses)
-        await stop.wait()
+        ready(process.addresses)
+        bus = await app.bus()
+        job = IndexingJob(await app.manifests(), bus.left, repository, generation)
+        ended = await process.unless_stopped(job.done(tell))
+        await bus.close()
+        ended = ended or await job.look(tell)
+        if ended:
+            await bus.remove_consumers()
+        return ended
 
 
 @contextlib.asynccontextmanager

@@ -39,6 +39,7 @@ class Serving:
         self._health = Health()
         self._registry = CollectorRegistry()
         self._stack = AsyncExitStack()
+        self._opened = False
         self.addresses: dict[str, str] = {}
 
     async def __aenter__(self) -> "Serving":
@@ -53,18 +54,39 @@ class Serving:
         self._health.drain()
         await self._stack.aclose()
 
+    @property
+    def ready(self) -> bool:
+        """Whether everything is open and what this process needs answers."""
+        return self._opened and self._health.ready
+
     async def _open(self) -> None:
-        app, listen = self._app, self._listen()
+        app = self._app
+        listen = "" if app.share.repository else self._listen()  # nobody calls a Job's process
         credentials, context = self._certificates(listen)  # before anything slow starts
         metering = meter(self._registry, app.targets, app.settings.ops.repository_labels)
         app.observers = metering.observers
         await app.warm()
-        handlers = [handler for service in SERVICES if service in app.targets for handler in await self._handlers(service)]
-        if app.targets & {"gateway", "ingestion"}:
-            handlers.append(await self._spaces())
         await self._add_checks()
         await self._health.start()
         self._stack.push_async_callback(self._health.stop)
+        if listen:
+            await self._open_services(listen, credentials, metering)
+        if app.settings.ops.listen:
+            await self._open_ops(context, metering)
+        await app.start_workers()
+        if "ingestion" in app.targets and app.settings.ingestion.watch:
+            await self._watch_folders()
+        if "generation" in app.targets:
+            self._warming = asyncio.create_task(app.warm_model())
+            self._stack.callback(self._warming.cancel)
+        self._announce()
+        self._opened = True
+
+    async def _open_services(self, listen: str, credentials: "grpc.ServerCredentials | None", metering: Metering) -> None:
+        app = self._app
+        handlers = [handler for service in SERVICES if service in app.targets for handler in await self._handlers(service)]
+        if app.targets & {"gateway", "ingestion"}:
+            handlers.append(await self._spaces())
         local = listen.startswith("unix:")
         server = RpcServer(
             listen,
@@ -78,21 +100,14 @@ class Serving:
         )
         await self._stack.enter_async_context(server)
         self.addresses["grpc"] = server.address
-        if app.settings.ops.listen:
-            hosts = frozenset(app.settings.tls.names)
-            ops = OpsServer(
-                app.settings.ops.listen, self._registry, self._health, lambda diff: dump(app.settings, diff), hosts, context
-            )
-            ops.refresh = (await self._observations(metering)).refresh
-            await self._stack.enter_async_context(ops)
-            self.addresses["ops"] = ops.address
-        await app.start_workers()
-        if "ingestion" in app.targets and app.settings.ingestion.watch:
-            await self._watch_folders()
-        if "generation" in app.targets:
-            self._warming = asyncio.create_task(app.warm_model())
-            self._stack.callback(self._warming.cancel)
-        self._announce()
+
+    async def _open_ops(self, context: "ssl.SSLContext | None", metering: Metering) -> None:
+        settings = self._app.settings
+        hosts = frozenset(settings.tls.names)
+        ops = OpsServer(settings.ops.listen, self._registry, self._health, lambda diff: dump(settings, diff), hosts, context)
+        ops.refresh = (await self._observations(metering)).refresh
+        await self._stack.enter_async_context(ops)
+        self.addresses["ops"] = ops.address
 
     async def _observations(self, metering: Metering) -> Observations:
         """What is looked up when somebody scrapes."""
@@ -196,7 +211,7 @@ class Serving:
         tls, ops = self._app.tls, self._app.settings.ops.listen
         asks = tls.settings.client_auth
         mutual = asks == "all" or (asks == "services" and "gateway" not in self._app.targets)
-        credentials = tls.server_credentials(mutual) if tls.encrypts(listen) else None
+        credentials = tls.server_credentials(mutual) if listen and tls.encrypts(listen) else None
         context = tls.server_context() if ops and tls.encrypts(ops) else None
         if credentials or context:
             expiry = Gauge(

@@ -11,6 +11,7 @@ from nearcode.domain.spaces import Models
 
 if TYPE_CHECKING:
     from nearcode.embedding.sources import ModelEntry
+    from nearcode.indexing_job import Tell
     from nearcode.settings import Settings
 
 Ready = Callable[[dict[str, str]], None]
@@ -147,6 +148,12 @@ class Program:
         from nearcode import engine
 
         await engine.run(self.settings(), targets, ready)
+
+    async def work(self, repository: str, generation: int, ready: Ready, tell: "Tell") -> str:
+        """Works on a repository's backlog until it is done; empty when this process was asked to end before."""
+        from nearcode import engine
+
+        return await engine.work(self.settings(), repository, generation, ready, tell)
 
     async def doctor(self) -> Sequence[Check]:
         """Looks at every dependency."""

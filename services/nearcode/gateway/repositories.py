@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nearcode.api.repositories.v1 import repositories_pb2 as pb
 from nearcode.domain.assistant import Repositories
-from nearcode.domain.errors import InvalidRequest, NotFound
+from nearcode.domain.errors import InvalidRequest, NotFound, PermissionDenied
 from nearcode.domain.principal import Access
 from nearcode.domain.repository import FileStatus, RepositoryStatus
 from nearcode.runtime import wire
@@ -38,12 +38,14 @@ class Ingester(Protocol):
 
 
 class ReadableRepositories:
-    """Implements domain.assistant.Repositories: every call is first held against what the user may read."""
+    """Implements domain.assistant.Repositories: every call is first held against what the user may read. Without `connect`,
+    others decide which repositories there are."""
 
-    def __init__(self, ingester: Ingester, access: Access) -> None:
-        self._ingester, self._access = ingester, access
+    def __init__(self, ingester: Ingester, access: Access, *, connect: bool = True) -> None:
+        self._ingester, self._access, self._connect = ingester, access, connect
 
     async def connect(self, user: str, url: str, branch: str = "") -> RepositoryStatus:
+        self._check_connect()
         return await self._ingester.connect(url, branch)
 
     async def list_repositories(self, user: str) -> list[RepositoryStatus]:
@@ -59,6 +61,7 @@ class ReadableRepositories:
         return await self._ingester.sync(repository)
 
     async def disconnect(self, user: str, repository: str) -> None:
+        self._check_connect()
         await self._check(user, repository)
         await self._ingester.disconnect(repository)
 
@@ -69,6 +72,11 @@ class ReadableRepositories:
     async def digest(self, user: str, repository: str) -> dict[str, str]:
         await self._check(user, repository)
         return await self._ingester.digest(repository)
+
+    def _check_connect(self) -> None:
+        if not self._connect:
+            message = "repositories of this installation are Repository resources: use kubectl apply and kubectl delete"
+            raise PermissionDenied(message)
 
     async def _check(self, user: str, repository: str) -> None:
         """Forbidden and nonexistent answer alike."""

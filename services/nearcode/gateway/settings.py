@@ -26,6 +26,9 @@ class GatewaySettings(ServiceSettings):
     """File with the token that callers over TCP must send. Empty: `token` in the home folder, made at the first start."""
     reflection: bool = True
     """Answer gRPC reflection, so that tools can list the API."""
+    connect: bool = True
+    """Let callers connect and disconnect repositories. False where an operator does, from Repository resources: then who may
+    write those decides what is indexed."""
     snippets: int = 6
     """Snippets given to a completion or an answer when the caller names no limit: what a small model can read in time."""
     budget: BudgetSettings = BudgetSettings()
