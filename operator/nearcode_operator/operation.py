@@ -66,7 +66,7 @@ async def check(cluster: Cluster, settings: OperatorSettings) -> None:
         schema = 0
     if schema is not None and schema < resources.SCHEMA:
         raise InvalidRequest(
-            f"CRD {CRD_NAME} has schema {schema}, and this operator needs {resources.SCHEMA}: `helm upgrade` with crds.enabled, "
+            f"CRD {CRD_NAME} has schema {schema}, and this operator needs {resources.SCHEMA}: `helm upgrade` with crds.enabled "
             f"or `kubectl apply --server-side -f charts/nearcode/files/crds/{CRD_NAME}.yaml` of this version",
             Reason.INVALID_SETTING,
         )
