@@ -170,7 +170,7 @@ class Convergence:
             failed = known is not None and known.state is RepositoryState.FAILED
             if (known is None and not missing and await self._announced(each)) or (known and known.policy != policy):
                 self._begin(each, repository, partial(self._engine.connect, resource.url, branch, policy))
-            elif known and not missing and (due or failed):
+            elif known and not missing and (due or failed or not known.wanted):  # Connect alone wants no commit
                 self._begin(each, repository, partial(self._engine.sync, repository), failed)
 
     def _begin(self, each: _Found, repository: str, call: Callable[[], Awaitable[object]], troubled: bool = False) -> None:
