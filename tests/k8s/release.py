@@ -148,7 +148,7 @@ class Release:
             time.sleep(0.1)
 
     def _callers(self, component: str) -> Callers:
-        secrets = {name: self.get("secret", f"{self.name}-{name}")["data"] for name in ("tls", "token")}
         name = f"{self.name}-{component}"
+        certificate, token = (self.get("secret", secret)["data"] for secret in (f"{name}-tls", f"{self.name}-token"))
         address = self.get("service", name)["spec"]["clusterIP"]
-        return Callers(f"{address}:8443", name, {**secrets["tls"], **secrets["token"]}, self.folder)
+        return Callers(f"{address}:8443", name, certificate | token, self.folder)

@@ -69,11 +69,20 @@ spec:
 {{- $production := eq .Values.profile "production" -}}
 {{- $settings := dict
   "namespace" .Release.Namespace
+  "credentials_secret" (printf "%s-credentials" $name)
   "engine" (dict "address" (ternary (printf "%s-ingestion:8443" $name) "localhost:8443" $production) "token_file" "/etc/nearcode-operator/token")
   "tls" (dict "ca_file" "/etc/nearcode-operator/tls/ca.crt" "cert_file" "/etc/nearcode-operator/tls/tls.crt" "key_file" "/etc/nearcode-operator/tls/tls.key")
-  "ops" (dict "listen" "0.0.0.0:9444" "probes" "0.0.0.0:8088")
-  "credentials" (dict "secret" (printf "%s-credentials" $name))
-  "jobs" (dict "enabled" $production "budget" .Values.jobs.budget "template" "/etc/nearcode-operator/job.yaml")
-  "autoscaling" (dict "by" .Values.autoscaling.by) -}}
+  "ops" (dict "listen" "0.0.0.0:9444" "probes" "0.0.0.0:8088") -}}
+{{- if $production -}}
+{{- $_ := set $settings "jobs" (dict "enabled" true "budget" .Values.jobs.budget "template_file" "/etc/nearcode-operator/job.yaml") -}}
+{{- $workers := dict -}}
+{{- range $component, $stage := dict "chunking" "synced" "embedding" "cut" -}}
+{{- $entry := get (include "nearcode.workloads" $ | fromYaml) $component | default dict -}}
+{{- if eq (include "nearcode.scaledBy" (dict "root" $ "component" $component "entry" $entry)) "operator" -}}
+{{- $_ := set $workers $component (dict "deployment" (printf "%s-%s" $name $component) "stages" (list $stage) "minimum" $entry.autoscaling.min "maximum" $entry.autoscaling.max) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $settings "workers" $workers -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $settings (deepCopy .Values.operator.settings)) -}}
 {{- end -}}
