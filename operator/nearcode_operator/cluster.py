@@ -48,7 +48,9 @@ _ALWAYS = (
 )
 _FOR_JOBS = (Right("batch", "jobs", ("list", "watch", "create", "patch", "delete")),)
 _FOR_WORKERS = (Right("apps", "deployments/scale", ("get", "patch")),)
-_FOR_CREDENTIALS = (Right("", "secrets", ("get", "create", "patch")),)
+_FOR_CREDENTIALS = (Right("", "secrets", ("get", "patch")),)
+"""Not `create`, which cannot be granted for one name: whoever may make Secrets may make one with the token of any account. The
+chart makes the one that is written."""
 RIGHTS = (*_ALWAYS, *_FOR_JOBS, *_FOR_WORKERS, *_FOR_CREDENTIALS)
 """All in the operator's own namespace. `nearcode-operator release` needs the first, and `delete` on repositories with --delete.
 Where OwnerReferencesPermissionEnforcement is on, making Jobs also takes `update` on repositories/finalizers. Beyond the
@@ -217,9 +219,8 @@ def _granted(told: Manifest, right: Right, verb: str) -> bool:
         return bool({"*", value} & set(rule.get(field) or ()))
 
     asked = (("verbs", verb), ("apiGroups", right.group), ("resources", right.resource))
-    return any(
-        all(holds(rule, *one) for one in asked) for rule in told.get("resourceRules") or () if not rule.get("resourceNames")
-    )
+    # A rule for single names counts: which names are needed is known only later.
+    return any(all(holds(rule, *one) for one in asked) for rule in told.get("resourceRules") or ())
 
 
 def meaning(error: ApiError, asked: str) -> NearcodeError:

@@ -7,7 +7,9 @@ containers:
   - name: {{ .component }}
     image: {{ include "nearcode.image" (dict "root" .root "image" .root.Values.image) }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-    args: {{ toJson .entry.args }}
+    {{- with .entry.args }}
+    args: {{ toJson . }}
+    {{- end }}
     env:
       - {name: NEARCODE_CONFIG, value: /etc/nearcode/nearcode.toml}
       - {name: HOME, value: /data}

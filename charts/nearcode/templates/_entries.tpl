@@ -28,7 +28,9 @@
 {{- define "nearcode.engineDefaults" -}}
 type: engine
 ports: {grpc: 8443, metrics: 9443}
-metrics: metrics
+{{- if eq .Values.profile "embedded" }}
+callsApiServer: true
+{{- end }}
 {{- end -}}
 
 {{- define "nearcode.operatorDefaults" -}}
@@ -36,7 +38,6 @@ type: operator
 kind: Deployment
 strategy: {type: Recreate}
 ports: {metrics: 9444}
-metrics: metrics
 calls: [ingestion]
 callsApiServer: true
 {{- end -}}
