@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nearcode_operator.conditions import NORMAL_REASONS, Reason, condition
-from nearcode_operator.judgement import CONNECTED, INDEXED, READY, SHORT_COMMIT
+from nearcode_operator.judgement import CONNECTED, INDEXED, SHORT_COMMIT
 
 _LONGEST = 1000
 """Characters of an event's message: Kubernetes takes 1,024 bytes in a note."""
@@ -26,7 +26,7 @@ class Event:
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
     """What to tell of the difference of two statuses of a resource; nothing when they tell the same."""
-    return [*_connecting(old, new), *_branches(old, new), *_indexing(old, new), *_recovery(old, new)]
+    return [*_connecting(old, new), *_branches(old, new), *_indexing(old, new)]
 
 
 def _event(reason: Reason, message: str) -> Event:
@@ -38,22 +38,21 @@ def _connecting(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Even
     before, now = condition(old, CONNECTED), condition(new, CONNECTED)
     if not now or _same(before, now) or now["reason"] == Reason.CONNECTING:
         return
-    if before.get("reason") == Reason.SUSPENDED and now["status"] == "True":
-        yield _event(Reason.RESUMED, now["message"])
-    elif now["reason"] != Reason.CONNECTED or before.get("status") != "Unknown":  # an engine that is back is told below
+    was = before.get("reason", Reason.CONNECTED)
+    if now["status"] != "True" or now["reason"] == Reason.SUSPENDED:
         yield _event(Reason(now["reason"]), now["message"])
+    elif was == Reason.SUSPENDED:
+        yield _event(Reason.RESUMED, now["message"])
+    elif was not in NORMAL_REASONS:
+        yield _event(Reason.RECOVERED, f"{was} is over. {now['message']}")
+    else:
+        yield _event(Reason.CONNECTED, now["message"])
 
 
 def _indexing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
     before, now = condition(old, INDEXED), condition(new, INDEXED)
     if now.get("reason") in _TROUBLE and not _same(before, now):
         yield _event(Reason(now["reason"]), now["message"])
-
-
-def _recovery(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
-    before, now = condition(old, READY), condition(new, READY)
-    if now.get("status") == "True" and before and before["status"] != "True" and before["reason"] not in NORMAL_REASONS:
-        yield _event(Reason.RECOVERED, f"{before['reason']} is over. {now['message']}")
 
 
 def _branches(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Event]:
