@@ -55,8 +55,11 @@ class KnownEntries(Generic[T]):
             self._known = _Known(info.created)
         known, last = self._known, info.state.last_seq
         if last - known.upto > max(_FEW, len(known.entries) // 2):
-            for key, (sequence, value) in (await self._load()).items():
+            loaded = await self._load()
+            for key, (sequence, value) in loaded.items():
                 known.take(key, sequence, value)
+            for key in known.entries.keys() - loaded.keys():
+                known.take(key, last, None)
         else:
             await self._catch_up(known, last)
         known.upto = max(known.upto, last)

@@ -124,7 +124,7 @@ class Builder:
         except NotFound:
             pass  # the first time
         snapshot = await asyncio.to_thread(source.snapshot, manifest.wanted)
-        served = Artifact.load(await self._artifacts.get(manifest.served.artifact)) if manifest.served else None
+        served = await self._kept(manifest.served.artifact) if manifest.served else None
         draft = await asyncio.to_thread(
             Artifact.plan, manifest.repository, manifest.live, manifest.generation, snapshot, served
         )
@@ -173,7 +173,7 @@ class Builder:
                 return
             name = artifact_name(found.manifest)
             if name not in self._building:  # another process planned it, or this one before it was restarted
-                draft = Artifact.load(await self._artifacts.get(draft_name(found.manifest)))
+                draft = await self._kept(draft_name(found.manifest))
                 cut = self._cut(draft)
                 self._building[name] = _Building(len(cut), sum(map(len, cut)))
             batches = whole(await self._builds.batches(name), self._building[name].parts)
@@ -182,7 +182,7 @@ class Builder:
 
     async def _serve(self, found: Versioned, batches: Sequence[str]) -> None:
         manifest, name = found.manifest, artifact_name(found.manifest)
-        draft = Artifact.load(await self._artifacts.get(draft_name(manifest)))
+        draft = await self._kept(draft_name(manifest))
         events = [events_pb2.BatchIndexed.FromString(data) for data in await self._builds.outcomes(name, batches)]
         await asyncio.to_thread(draft.apply, [_outcome(file) for event in events for file in event.files])
         await self._artifacts.put(name, await asyncio.to_thread(draft.dump))
@@ -225,7 +225,7 @@ class Builder:
         await self._on_served(manifest.repository)
         if manifest.retired:
             keep: dict[str, str | None] = {}
-            current = Artifact.load(await self._artifacts.get(manifest.served.artifact)).indexed()
+            current = (await self._kept(manifest.served.artifact)).indexed()
             for name in manifest.retired:
                 for path, blob in (await self._versions(name)).items():
                     if current.get(path) != blob:
@@ -243,6 +243,13 @@ class Builder:
                 await self._manifests.update(replace(manifest, retired=()), found.version)
             except Conflict:
                 log.info("cleaned again with the next revision", repository=manifest.repository)
+
+    async def _kept(self, artifact: str) -> Artifact:
+        """Raises Conflict: what a manifest names is there, but for one that changed or was disconnected in this moment."""
+        try:
+            return Artifact.load(await self._artifacts.get(artifact))
+        except NotFound as error:
+            raise Conflict(f"{artifact} was replaced meanwhile") from error
 
     async def _versions(self, artifact: str) -> dict[str, str]:
         try:

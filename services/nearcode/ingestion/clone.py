@@ -25,6 +25,7 @@ class Clone:
         self._git, self._url, self._branch, self._access = git, url, branch, access
         self._spelling = ""
         self._turn = threading.Lock()
+        self._deleted = False
         self.made = 0
         """How often it was made anew by this process, until it was whole again. Who cannot read it says which one that was."""
 
@@ -47,8 +48,10 @@ class Clone:
             return set(self._missing(missing))
 
     def delete(self) -> None:
-        """Deletes what is on the disk. Again changes nothing. Raises Unavailable."""
-        with self._turn_of_mine():
+        """Deletes what is on the disk for good: whoever still holds this clone is refused. Again changes nothing. Raises
+        Unavailable."""
+        with self._turn_of_mine(deleting=True):
+            self._deleted = True
             try:
                 shutil.rmtree(self._git.git_dir)
             except FileNotFoundError:
@@ -58,11 +61,13 @@ class Clone:
                 raise Unavailable(message, retry_after=5.0) from error
 
     @contextmanager
-    def _turn_of_mine(self, broken: int | None = None) -> Iterator[None]:
+    def _turn_of_mine(self, broken: int | None = None, deleting: bool = False) -> Iterator[None]:
         """While it lasts nobody else fetches. A broken clone is deleted first, unless somebody else made another since."""
         if not self._turn.acquire(timeout=_TURN_SECONDS):
             raise Unavailable(f"{self._url} is being fetched; ask again then", Reason.FETCH_IN_PROGRESS, retry_after=5.0)
         try:
+            if self._deleted and not deleting:
+                raise Unavailable(f"{self._url} is being disconnected", retry_after=1.0)
             if anew := broken == self.made:
                 self._discard()
             yield

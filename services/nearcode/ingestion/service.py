@@ -205,7 +205,7 @@ class Ingestion:
 
     async def read(self, repository: str, files: Sequence[FileVersion]) -> AsyncIterator[Blob]:
         """The bytes of file versions, in the order asked."""
-        source = self.source((await self._load(repository)).manifest)
+        source = self.source((await self._staying(repository)).manifest)
         for blob in await asyncio.to_thread(lambda: list(source.read(files))):
             yield blob
 
