@@ -144,11 +144,9 @@ class Cluster:
         return None if found is None else dict(found.get("data") or {})
 
     async def write_secret(self, name: str, changes: Mapping[str, str | None]) -> None:
-        """Changes values of a Secret, in base64; it is made if need be. None takes a value out."""
+        """Changes values of a Secret, in base64. None takes a value out. Raises NotFound if there is no such Secret."""
         if await self._patch(_Secret, "secrets", name, {"data": dict(changes)}) is None:
-            kept = {key: value for key, value in changes.items() if value is not None}
-            made = _Secret({"metadata": {"name": name, "namespace": self._namespace}, "type": "Opaque", "data": kept})
-            await self._create("secrets", made)
+            raise NotFound(f"there is no Secret {name} to copy credentials to: `helm upgrade` makes it")
 
     async def schema(self) -> int:
         """The number of the Repositories' schema that is installed. Raises NotFound and PermissionDenied."""

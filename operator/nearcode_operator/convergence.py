@@ -104,6 +104,7 @@ class Convergence:
             await self._each(found, lambda each: self._follow(each, engine))
             if self._jobs:
                 fleet = await self._jobs.converge(works, engine, jobs)
+                self._note(found, fleet)
             await self._workers.converge(engine.backlog)
         await self._each(found, lambda each: self._tell(each, engine, why, fleet, began))
         return self._outcome(found, engine, fleet)
@@ -116,7 +117,13 @@ class Convergence:
         leaving = duplicates.dropped(replace(resource, deleting=True), duplicates.owners([*others, resource]))
         await self._errands.settled(leaving)
         for repository in leaving:
-            await self._engine.disconnect(repository)
+            try:
+                await self._engine.disconnect(repository)
+            except NearcodeError as error:
+                message = "It is not deleted before the engine has deleted its index, which it does not do now."
+                await self._telling.warn(resource, Reason.ENGINE_UNAVAILABLE, f"{message} The operator goes on trying.")
+                log.warning("not disconnected", resource=str(resource.key), error=error.message)
+                raise
         if self._jobs:
             await self._jobs.delete_of(leaving)
         self._errands.forget(leaving)
@@ -142,18 +149,30 @@ class Convergence:
             for one in seen
         ]
 
+    @staticmethod
+    def _note(found: Collection[_Found], fleet: Fleet) -> None:
+        """What Kubernetes refused is told where it matters."""
+        for each in found if fleet.refused else ():
+            refused = [fleet.refused[one] for one in each.own.values() if one in fleet.refused]
+            each.faults.extend(Fault(Reason.JOB_FAILED, message) for message in refused)
+
     async def _each(self, found: Collection[_Found], do: Callable[[_Found], Awaitable[None]]) -> None:
         """For all at once, as far as they are followed. What goes wrong with one touches no other."""
+
+        troubles: dict[str, str] = {}
 
         async def one(each: _Found) -> None:
             try:
                 await do(each)
             except NearcodeError as error:
-                log.warning("not converged", resource=str(each.resource.key), error=error.message)
+                troubles[str(each.resource.key)] = error.message
             except Exception:  # a bug that shows in one resource must not stop the others
                 log.exception("a sweep is broken", resource=str(each.resource.key))
 
         await asyncio.gather(*(one(each) for each in found if each.followed))
+        if troubles:
+            resource, error = next(iter(troubles.items()))
+            log.warning("resources are not converged", number=len(troubles), resource=resource, error=error)
 
     async def _follow(self, each: _Found, engine: Engine) -> None:
         """Begins what the engine has to do for a resource."""

@@ -4,11 +4,16 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from nearcode.domain.errors import NearcodeError, Unavailable
+from nearcode.telemetry.log import get_logger
+
 from nearcode_operator import resources
 from nearcode_operator.conditions import Fault, Reason
 from nearcode_operator.indexing import Work
 from nearcode_operator.model import Key
 from nearcode_operator.ports import ClusterApi
+
+log = get_logger(__name__)
 
 _KNOWN_SECONDS = 60.0
 """How long a Secret is believed to hold what it held: a changed password reaches the engine that much later at most."""
@@ -37,18 +42,33 @@ class Credentials:
             del self._read[secret]
         if not self._name:
             return {work.resource.key: _not_copied() for work in works if work.resource.credentials}
-        for secret in sorted(referred):
-            await self._look(secret)
+        looked = {secret: await self._found(secret) for secret in sorted(referred)}
         usable, faults = {}, {}
         for work in works:
-            if secret := work.resource.credentials:
-                values = self._read[secret].values
-                if fault := _fault(secret, values):
-                    faults[work.resource.key] = fault
-                elif values is not None:
-                    usable[work.repository] = values
-        await self._write(resources.credentials(usable))
+            found = looked.get(work.resource.credentials, {})
+            if isinstance(found, Fault):
+                faults[work.resource.key] = found
+            elif found:
+                usable[work.repository] = found
+        try:
+            await self._write(resources.credentials(usable))
+        except Unavailable:
+            raise
+        except NearcodeError as error:
+            log.warning("credentials are not copied", error=error.message)
+            told = Fault(Reason.SECRET_MISSING, f"its credentials are not copied: {error.message}")
+            faults |= {work.resource.key: told for work in works if work.resource.credentials}
         return faults
+
+    async def _found(self, secret: str) -> Mapping[str, str] | Fault:
+        """The values of a Secret, or what is wrong with it. Raises Unavailable."""
+        try:
+            values = (await self._look(secret)).values
+        except Unavailable:
+            raise
+        except NearcodeError as error:
+            return Fault(Reason.SECRET_MISSING, error.message)
+        return _fault(secret, values) or values or {}
 
     async def _write(self, wanted: Mapping[str, str]) -> None:
         have = (await self._look(self._name)).values or {}

@@ -1,14 +1,20 @@
 """Indexing Jobs: one for each repository and generation with bulk work, within the budget."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from nearcode.domain.errors import NearcodeError, Unavailable
+from nearcode.telemetry.log import get_logger
 
 from nearcode_operator import resources, scaling
 from nearcode_operator.inventory import Inventory
 from nearcode_operator.model import Engine, Job, Key, Resource
 from nearcode_operator.ports import ClusterApi, Manifest
 from nearcode_operator.settings import JobSettings
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Fleet:
     wanted: int = 0
     allotted: int = 0
     running: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """What Kubernetes said to what was to be done, by repository: of a quota, a policy, a missing right."""
 
 
 class IndexingJobs:
@@ -50,24 +58,27 @@ class IndexingJobs:
 
     async def converge(self, works: Collection[Work], engine: Engine, jobs: Sequence[Job]) -> Fleet:
         """Brings the Jobs in line with the backlog. Fewer pods first, more pods then: their sum never exceeds the budget."""
-        current = self._current(works, engine, jobs)
+        current, refused = self._current(works, engine, jobs), dict[str, str]()
         for job in jobs:
             if not job.deleting and self._is_over(job, engine):
-                await self._delete(job)
-                current.pop(job.repository, None)
+                with _told(refused, job.repository):
+                    await self._delete(job)
         demands = [demand for work in works if (demand := self._demand(work, engine, current.get(work.repository)))]
         shares = scaling.allocate(demands, self._settings.budget)
         for repository, job in current.items():
             if not (_ended(job) or job.deleting) and shares.get(repository, 0) < job.parallelism:
-                current[repository] = await self._scale(job, shares.get(repository, 0))
+                with _told(refused, repository):
+                    current[repository] = await self._scale(job, shares.get(repository, 0))
         for work in works:
-            if work.repository in shares:
-                await self._raise(work, engine, current, shares[work.repository])
+            if work.repository in shares and work.repository not in refused:
+                with _told(refused, work.repository):
+                    await self._raise(work, engine, current, shares[work.repository])
         return Fleet(
             current,
             sum(demand.wanted for demand in demands),
             sum(job.parallelism for job in current.values() if not _ended(job)),
             sum(job.active for job in jobs),
+            refused,
         )
 
     async def delete_of(self, repositories: Collection[str]) -> None:
@@ -144,6 +155,18 @@ class IndexingJobs:
     def _key(self, work: Work, generation: int) -> Key:
         name = resources.job_name(work.resource.key.name, work.repository, generation)
         return Key(work.resource.key.namespace, name)
+
+
+@contextmanager
+def _told(refused: dict[str, str], repository: str) -> Iterator[None]:
+    """What is refused for one repository is told, and the others go on. Raises Unavailable."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except NearcodeError as error:
+        log.warning("a Job is refused", repository=repository, error=error.message)
+        refused[repository] = error.message
 
 
 def _ended(job: Job) -> bool:

@@ -178,6 +178,8 @@ def template(settings: JobSettings) -> Manifest:
     if not isinstance(read_, dict) or read_.get("kind") != "Job":
         message = f"setting jobs.template_file: {settings.template_file} holds no Job: let the chart write it"
         raise InvalidRequest(message, Reason.INVALID_SETTING, "jobs.template_file")
+    if settings.ttl_seconds is not None:
+        read_.setdefault("spec", {})["ttlSecondsAfterFinished"] = settings.ttl_seconds
     return read_
 
 

@@ -84,5 +84,5 @@ class ClusterApi(Protocol):
         ...
 
     async def write_secret(self, name: str, changes: Mapping[str, str | None]) -> None:
-        """Changes values of a Secret that is ours, in base64; it is made if need be. None takes a value out."""
+        """Changes values of a Secret that is ours, in base64. None takes a value out."""
         ...

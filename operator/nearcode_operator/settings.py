@@ -35,7 +35,9 @@ class JobSettings(Branch):
     """The Job to fill in (YAML): its pod, labels and limits. The chart writes it. Needed when `enabled`."""
     messages_per_worker: int = Field(default=20, ge=1)
     """Waiting messages for which a Job gets one more pod. A message is a part of up to 64 KB: some seconds of work."""
-    retry_seconds: float = Field(default=60.0, ge=1.0)
+    ttl_seconds: int | None = Field(default=None, ge=0)
+    """How long a Job that ended can still be looked at. Not given: as the template says."""
+    retry_seconds: float = Field(default=60.0, gt=0)
     """Pause before a failed Job is made anew."""
 
     @model_validator(mode="after")

@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from nearcode_operator import status, story
+from nearcode_operator.conditions import Reason, rfc3339
 from nearcode_operator.inventory import Inventory
 from nearcode_operator.model import GROUP, KIND, VERSION, Resource
 from nearcode_operator.ports import ClusterApi, Manifest
@@ -31,6 +32,12 @@ class Telling:
             async with self._slots:
                 await self._cluster.post_event(event_manifest(resource, event, self._now()))
 
+    async def warn(self, resource: Resource, reason: Reason, message: str) -> None:
+        """Tells of a trouble once, however often it is met."""
+        event = story.Event("Warning", reason, message)
+        async with self._slots:
+            await self._cluster.post_event(event_manifest(resource, event, self._now(), once=True))
+
     async def write(self, resource: Resource, told: dict[str, Any]) -> dict[str, Any] | None:
         """Writes a status. The one that is there then; None if the resource is gone."""
         async with self._slots:
@@ -42,10 +49,10 @@ class Telling:
         return dict(written.get("status") or {})
 
 
-def event_manifest(resource: Resource, event: story.Event, now: datetime) -> Manifest:
-    """An event of core/v1 about a resource, as `kubectl describe` shows it."""
-    moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    digest = hashlib.sha256(f"{resource.uid}{moment}{event.reason}{event.message}".encode()).hexdigest()[:16]
+def event_manifest(resource: Resource, event: story.Event, now: datetime, once: bool = False) -> Manifest:
+    """An event of core/v1 about a resource, as `kubectl describe` shows it. `once`: whenever it is told, it is the same."""
+    moment = rfc3339(now)
+    digest = hashlib.sha256(f"{resource.uid}{'' if once else moment}{event.reason}{event.message}".encode()).hexdigest()[:16]
     about = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "name": resource.key.name, "namespace": resource.key.namespace}
     return {
         "metadata": {"name": f"{resource.key.name[:200]}.{digest}", "namespace": resource.key.namespace},

@@ -4,10 +4,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from nearcode.domain.errors import NearcodeError
+from nearcode.telemetry.log import get_logger
+
 from nearcode_operator import scaling
 from nearcode_operator.model import Backlog
 from nearcode_operator.ports import ClusterApi
 from nearcode_operator.settings import WorkerSettings
+
+log = get_logger(__name__)
 
 _KNOWN_SECONDS = 60.0
 """How long a Deployment's replicas are believed to be what we last saw."""
@@ -32,7 +37,10 @@ class StandingWorkers:
     async def converge(self, backlog: Backlog) -> None:
         """Changes the replicas that differ from what is wanted."""
         for worker in self._workers.values():
-            await self._one(worker, backlog)
+            try:
+                await self._one(worker, backlog)
+            except NearcodeError as error:
+                log.warning("a Deployment is not scaled", deployment=worker.deployment, error=error.message)
 
     async def _one(self, worker: WorkerSettings, backlog: Backlog) -> None:
         waiting = sum(backlog.small.get(stage, 0) + backlog.fill.get(stage, 0) for stage in worker.stages)
