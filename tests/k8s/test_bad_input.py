@@ -130,7 +130,7 @@ async def test_a_branch_that_is_not_there_is_told(here: Installation) -> None:
     here.git.push("shop", code(10, 2))
     await here.connect("shop", branches=["main", "no-such-branch"])
     assert "no-such-branch" in await told(here, "shop", "FetchFailed")
-    assert (await here.listed())[here.id("shop")].revision
+    await eventually(lambda: searchable(here, "shop"), 30, "the branch that is there is not indexed")
 
 
 async def test_an_operator_that_is_newer_than_the_resource_definition_says_how_to_upgrade(here: Installation) -> None:
@@ -149,3 +149,7 @@ async def test_an_operator_that_is_newer_than_the_resource_definition_says_how_t
 
 async def gone(here: Installation, name: str) -> bool:
     return await here.kube.find(f"{REPOSITORIES}/{name}") is None
+
+
+async def searchable(here: Installation, source: str) -> bool:
+    return (await here.listed())[here.id(source)].revision == here.git.head(source)
