@@ -40,6 +40,19 @@ class Engine:
         """The JSON objects that a command prints, one a line."""
         return [json.loads(line) for line in self.command(*arguments, stdin=stdin).stdout.splitlines()]
 
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Starts `nearcode ARGUMENTS`, which goes on beside the test."""
+        with (self.home / f"{arguments[0]}.log").open("a") as errors:
+            command = [*NEARCODE, *arguments]
+            return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+
+    def work(self, repository: str, generation: int) -> "subprocess.Popen[str]":
+        """Starts a process of an indexing Job, as one of its pods would, and waits until it works."""
+        process = self.begin("work", repository, "--generation", str(generation), "--json")
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["repository"] == repository
+        return process
+
     def spans(self) -> list[dict[str, Any]]:
         """Every span that was written so far."""
         file = self.home / "spans.jsonl"

@@ -65,7 +65,7 @@ def check(settings: Settings, repository: str, generation: int) -> None:
     """Whether a process of a Job can work with these. Raises InvalidRequest."""
     if not _ID.fullmatch(repository):
         raise InvalidRequest(
-            f"{repository!r} is no id of a repository: `nearcode status --json` shows them", field="repository"
+            f"{repository!r} is no id of a repository; status.branches of its Repository resource has it", field="repository"
         )
     if generation < 1:
         raise InvalidRequest("generations begin with 1", field="generation")
