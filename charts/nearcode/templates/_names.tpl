@@ -72,15 +72,19 @@ annotations:
 {{- $path := .path | default "" -}}
 {{- range $key, $value := .values }}
 {{- if not (or (kindIs "map" $value) (kindIs "invalid" $value)) }}
-{{ $key }} = {{ toJson $value }}
+{{ include "nearcode.tomlKey" $key }} = {{ toJson $value }}
 {{- end }}
 {{- end }}
 {{- range $key, $value := .values }}
 {{- if and (kindIs "map" $value) $value }}
-{{- $inner := ternary (printf "%s.%s" $path $key) $key (ne $path "") }}
+{{- $inner := printf "%s%s" (ternary (printf "%s." $path) "" (ne $path "")) (include "nearcode.tomlKey" $key) }}
 
 [{{ $inner }}]
 {{- include "nearcode.toml" (dict "values" $value "path" $inner) }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- define "nearcode.tomlKey" -}}
+{{- ternary . (toJson .) (regexMatch "^[A-Za-z0-9_-]+$" .) -}}
 {{- end -}}

@@ -7,8 +7,11 @@
   "tls" (dict "ca_file" "/etc/nearcode/tls/ca.crt" "cert_file" "/etc/nearcode/tls/tls.crt" "key_file" "/etc/nearcode/tls/tls.key")
   "ops" (dict "listen" "0.0.0.0:9443" "probes" "0.0.0.0:8087")
   "gateway" (dict "listen" "0.0.0.0:8443" "address" "localhost:8443" "token_file" "/etc/nearcode/token" "connect" (not $production))
-  "ingestion" (dict "credentials_dir" "/etc/nearcode-credentials")
+  "ingestion" (dict "credentials_dir" "/etc/nearcode-credentials" "git_ca_files" dict)
   "embedding" dict "generation" dict -}}
+{{- if .Values.tests.enabled -}}
+{{- $_ := set $settings.ingestion.git_ca_files (include "nearcode.testUrl" . | trimSuffix "/shop") "/etc/nearcode/tls/ca.crt" -}}
+{{- end -}}
 {{- if $production -}}
 {{- $_ := set $settings.gateway "address" (printf "%s-gateway:8443" $name) -}}
 {{- range list "ingestion" "chunking" "embedding" "retrieval" "generation" -}}

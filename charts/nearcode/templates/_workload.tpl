@@ -99,7 +99,9 @@ spec:
   {{- end }}
   {{- with $own.initContainers }}
   initContainers:
-    {{- toYaml . | nindent 4 }}
+    {{- range . }}
+    - {{- include "nearcode.hardened" (dict "entry" $.entry "claimed" (include "nearcode.claimed" $) "container" .) | nindent 6 }}
+    {{- end }}
   {{- end }}
   containers:
     {{- toYaml $containers | nindent 4 }}
