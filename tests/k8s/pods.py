@@ -26,7 +26,8 @@ COMPLETED = {
 }
 """Annotations of a Pod template: the fake node says after a second or two that its Pods have succeeded."""
 
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 45.0
+"""Between SIGTERM and SIGKILL, as the chart's Pods have it."""
 PROGRAMS = {"nearcode": [sys.executable, "-m", "nearcode"]}
 
 
@@ -54,6 +55,12 @@ class Kubelet:
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     @property
+    def failed(self) -> list[Container]:
+        """Those that ended by themselves and not well, or had to be killed."""
+        ended = [one for one in self.containers.values() if one.code is not None]
+        return [one for one in ended if one.code == -9 or (one.code and not one.deleted.is_set())]
+
+    @property
     def running(self) -> list[Container]:
         """Those at work, without those that were told to end."""
         return [one for one in self.containers.values() if one.code is None and not one.deleted.is_set()]
@@ -66,8 +73,8 @@ class Kubelet:
                 for uid in [uid for uid, task in self._tasks.items() if task.done()]:
                     self._tasks.pop(uid).result()
         finally:
-            for task in self._tasks.values():
-                task.cancel()
+            for container in self.containers.values():
+                container.deleted.set()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _seen(self, kind: str, pod: Object) -> None:
@@ -88,15 +95,12 @@ class Kubelet:
             process = await asyncio.create_subprocess_exec(
                 *leashed(container.command), env={**self.environment}, stdout=log, stderr=log
             )
-        deleted = asyncio.create_task(container.deleted.wait())
-        ended = asyncio.create_task(process.wait())
-        try:
-            await asyncio.wait({deleted, ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            deleted.cancel()
-            if not ended.done():
-                await _end(process)
-            container.code = await ended
+        deleted, ended = asyncio.create_task(container.deleted.wait()), asyncio.create_task(process.wait())
+        await asyncio.wait({deleted, ended}, return_when=asyncio.FIRST_COMPLETED)
+        deleted.cancel()
+        if not ended.done():
+            await _end(process)
+        container.code = await ended
         if not container.deleted.is_set():
             await self._tell(pod, container.code)
 

@@ -50,6 +50,7 @@ async def test_an_operator_killed_at_random_calls_does_nothing_twice_and_leaves_
         report(people, struck, seen, node, seconds)
         assert len(struck) == kills
         assert not doubled(seen.jobs.values())
+        assert not node.failed
         await check_engine(here, people)
         await check_nothing_left(here, people)
 
