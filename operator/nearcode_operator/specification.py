@@ -52,10 +52,10 @@ class Specification:
     def _limits(self) -> Limits:
         default, bounds = Limits(), _between(1, MOST_WORKERS)
         least = self._read("scaling.minWorkers", bounds, default.minimum)
-        most = self._read("scaling.maxWorkers", bounds, max(default.maximum, least))
+        most = self._read("scaling.maxWorkers", bounds, default.maximum)
         if least <= most:
             return Limits(least, most)
-        self.problems.append("spec.scaling.minWorkers is above maxWorkers: lower it, or raise maxWorkers")
+        self.problems.append(f"spec.scaling.minWorkers is above maxWorkers, {most}: lower it, or raise maxWorkers")
         return default
 
     def _read(self, path: str, read: Callable[[Any], _T], default: _T) -> _T:
