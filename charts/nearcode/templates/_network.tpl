@@ -44,9 +44,9 @@
 {{- end }}
 {{- end }}
 {{- if .entry.fetches }}
-- {{ with $policy.codeHostsTo }}to: {{ toJson . }}
+- {{ with $policy.codeHosts.to }}to: {{ toJson . }}
   {{ end }}ports:
-    {{- range $policy.codeHostsPorts }}
+    {{- range $policy.codeHosts.ports }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
 {{- with get .policies "test" }}
@@ -59,9 +59,9 @@
 {{- end }}
 {{- end }}
 {{- if .entry.callsApiServer }}
-- {{ with $policy.apiServerTo }}to: {{ toJson . }}
+- {{ with $policy.apiServer.to }}to: {{ toJson . }}
   {{ end }}ports:
-    {{- range $policy.apiServerPorts }}
+    {{- range $policy.apiServer.ports }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
 {{- end }}

@@ -3,13 +3,13 @@
 apiVersion: v1
 kind: Service
 metadata:
-  {{- include "nearcode.metadata" (merge (dict "annotations" .entry.serviceAnnotations) .) | nindent 2 }}
+  {{- include "nearcode.metadata" (merge (dict "annotations" .entry.service.annotations) .) | nindent 2 }}
 spec:
   {{- if .entry.headless }}
   clusterIP: None
   publishNotReadyAddresses: true
   {{- else }}
-  type: {{ .entry.serviceType }}
+  type: {{ .entry.service.type }}
   {{- end }}
   selector:
     {{- include "nearcode.selector" . | nindent 4 }}

@@ -88,7 +88,7 @@ spec:
   securityContext:
     {{- include "nearcode.podSecurityContext" . | nindent 4 }}
   terminationGracePeriodSeconds: {{ .entry.terminationGracePeriodSeconds }}
-  {{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" }}
+  {{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
   {{- with get $.entry $field }}
   {{ $field }}: {{ toJson . }}
   {{- end }}
