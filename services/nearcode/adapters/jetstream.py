@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +32,8 @@ log = get_logger(__name__)
 
 _CLOSING_SECONDS = 20.0
 _STEP = 0.1
+_AGAIN = 10.0
+"""Seconds until the same trouble with the connection is logged again."""
 
 
 async def connect(url: str, name: str, context: ssl.SSLContext | None = None, token: str | None = None) -> Client:
@@ -40,10 +43,14 @@ async def connect(url: str, name: str, context: ssl.SSLContext | None = None, to
     servers = [each.strip() for each in url.split(",")]
     faults: list[str] = []
     first = True
+    told: dict[str, float] = {}
 
     async def say(error: Exception) -> None:
         faults.append(fault(error))
-        log.warning("event broker", error=faults[-1] or str(error) or type(error).__name__)
+        text, now = faults[-1] or str(error) or type(error).__name__, time.monotonic()
+        if now - told.get(text, -_AGAIN) >= _AGAIN:  # it tries five times a second
+            told[text] = now
+            log.warning("event broker", error=text)
         if first and len(faults) >= len(servers) and all(faults[-len(servers) :]):
             raise error  # no certificate gets better by trying again
 
