@@ -213,3 +213,9 @@ def test_one_repository_has_one_address() -> None:
 def test_control_characters_and_endless_paths_are_left_out() -> None:
     assert "control" in why_left_out("a\nb.py", 1, LARGEST)
     assert "longer" in why_left_out("a/" * 200 + "b.py", 1, LARGEST)
+
+
+def test_a_line_of_an_ignore_file_that_cannot_be_read_ignores_nothing_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
+    write(tmp_path, {".ignore": "# ours\n\n!\n[z-a]\nb.py\n", "a.py": "a", "b.py": "b"})
+    assert paths(tmp_path) == ["a.py"]
+    assert reasons(tmp_path)["b.py"] == "ignored by .ignore line 5: b.py"

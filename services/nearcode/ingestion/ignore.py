@@ -1,5 +1,7 @@
 """Ignore files: `.gitignore` syntax in `.gitignore`, `.ignore` and `.nearcodeignore`, each below the folder it lies in."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
@@ -20,7 +22,7 @@ class IgnoreFile:
     @classmethod
     def parse(cls, folder: str, name: str, text: str) -> "IgnoreFile":
         lines = tuple(text.splitlines())
-        return cls(folder, name, lines, GitIgnoreSpec.from_lines(lines))
+        return cls(folder, name, lines, _spec(lines))
 
 
 class IgnoreRules:
@@ -48,3 +50,15 @@ class IgnoreRules:
                 where = f"{name}/{file.name}" if name else file.name
                 return f"ignored by {where} line {result.index + 1}: {file.lines[result.index].strip()}"
         return ""
+
+
+def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
+    """One pattern a line, so that a match tells its line. What cannot be read names nothing, as for git."""
+    return GitIgnoreSpec.from_lines([line if _is_pattern(line) else "#" for line in lines])
+
+
+def _is_pattern(line: str) -> bool:
+    try:
+        return bool(line) and bool(GitIgnoreSpec.from_lines([line]))
+    except (ValueError, re.error):
+        return False
