@@ -14,7 +14,7 @@ from tests.k8s.callers import Callers
 from tests.kubernetes.cluster import ApiServer
 from tests.kubernetes.images import CHART
 
-INSTALL_SECONDS = 300.0
+INSTALL_SECONDS = 200.0
 NOT_OURS = ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/company-ca", "secret/code-host")
 
 

@@ -57,7 +57,7 @@ def test_an_upgrade_changes_a_value_and_a_rollback_takes_it_back_and_the_index_s
     release.kubectl("create", "secret", "generic", "company-ca", f"--from-file=ca.crt={git.ca}")
     trusting = {
         "secretFiles": {"company-ca": {"secret": "company-ca", "key": "ca.crt"}},
-        "settings": {"ingestion": {"ca_file": "/etc/nearcode/secrets/company-ca"}},
+        "settings": {"ingestion": {"git_ca_file": "/etc/nearcode/secrets/company-ca"}},
     }
     print(f"upgrade: {release.upgrade(trusting):.1f} s")
     commit = git.push("click", files_of("click"))

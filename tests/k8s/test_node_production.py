@@ -49,7 +49,7 @@ def values(replicas: int = 1, **more: Any) -> dict[str, Any]:
         "jobs": {"budget": 3, "pod": {"resources": SMALL}},
         "crds": {"keep": False},
         "secretFiles": {"company-ca": {"secret": "company-ca", "key": "ca.crt"}},
-        "settings": {"ingestion": {"ca_file": "/etc/nearcode/secrets/company-ca"}},
+        "settings": {"ingestion": {"git_ca_file": "/etc/nearcode/secrets/company-ca"}},
         **more,
     }
 
