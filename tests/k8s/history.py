@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from tests.k8s.kube import JOBS, PODS, Kube, Object
 
 REPOSITORY, GENERATION, OWNER = "nearcode.dev/repository", "nearcode.dev/generation", "nearcode.dev/resource"
+ENDS = {"SuccessCriteriaMet": "Complete", "Complete": "Complete", "FailureTarget": "Failed", "Failed": "Failed"}
+"""Conditions of a Job that is over, or about to be."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class History:
 
     def saw_job(self, kind: str, job: Object) -> None:
         meta = job["metadata"]
-        ended = next((c["type"] for c in job.get("status", {}).get("conditions", []) if c["status"] == "True"), "")
+        conditions = job.get("status", {}).get("conditions", [])
+        ended = next((ENDS[one["type"]] for one in conditions if one["status"] == "True" and one["type"] in ENDS), "")
         labels = meta["labels"]
         known = self.jobs.get(meta["uid"])
         ended = ended or (known.ended if known else "")

@@ -52,8 +52,8 @@ async def test_a_backlog_scales_a_job_up_and_down_within_its_limits_and_the_budg
             await here.until_ready(SECONDS)
             await eventually(lambda: all_idle(seen), 60, "a Job still wants pods although everything is indexed")
             said = await waiting
-        codes = [container.code for container in node.containers.values()]
-    report(seen, files, codes)
+        failed = node.failed
+    report(seen, files, node)
     check_limits(seen)
     check_order(seen)
     assert said, "`late` had to wait for budget, and no condition said so"
