@@ -58,13 +58,17 @@ class IndexingJobs:
 
     async def converge(self, works: Collection[Work], engine: Engine, jobs: Sequence[Job]) -> Fleet:
         """Brings the Jobs in line with the backlog. Fewer pods first, more pods then: their sum never exceeds the budget."""
-        current, refused = self._current(works, engine, jobs), dict[str, str]()
+        current, refused, gone = self._current(works, engine, jobs), dict[str, str](), set[Key]()
         for job in jobs:
             if not job.deleting and self._is_over(job, engine):
                 with _told(refused, job.repository):
                     await self._delete(job)
+                    gone.add(job.key)
+        ours = {job.key for job in current.values()}
+        # Of a branch that is being disconnected, or a resource that nobody can read: their pods are pods.
+        others = sum(job.parallelism for job in jobs if job.key not in ours | gone and not _ended(job))
         demands = [demand for work in works if (demand := self._demand(work, engine, current.get(work.repository)))]
-        shares = scaling.allocate(demands, self._settings.budget)
+        shares = scaling.allocate(demands, max(0, self._settings.budget - others))
         for repository, job in current.items():
             if not (_ended(job) or job.deleting) and shares.get(repository, 0) < job.parallelism:
                 with _told(refused, repository):

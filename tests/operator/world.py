@@ -72,10 +72,12 @@ class Time:
 
 @dataclass
 class MemoryEngine:
-    """The EngineApi. `heads`: commits by (url, branch). A commit is `bulk` messages of work."""
+    """The EngineApi. `heads`: commits by (url, branch). A commit is `bulk` messages of work. `lives`: how often a repository was
+    forgotten; its generations begin anew."""
 
     death: Death
     time: Time
+    lives: Counter[str]
     heads: dict[tuple[str, str], str] = field(default_factory=dict)
     repositories: dict[str, RepositoryStatus] = field(default_factory=dict)
     backlog: Counter[str] = field(default_factory=Counter)
@@ -113,6 +115,7 @@ class MemoryEngine:
 
     async def disconnect(self, repository: str) -> None:
         with self._asked("disconnect", repository):
+            self.lives[repository] += repository in self.repositories
             self.repositories.pop(repository, None)
             self.backlog.pop(repository, None)
 
@@ -140,10 +143,12 @@ class MemoryEngine:
 
 @dataclass
 class MemoryCluster:
-    """The ClusterApi, and what people and Kubernetes' own controllers do."""
+    """The ClusterApi, and what people and Kubernetes' own controllers do. `made`: how often each Job was, by its name, owner and
+    the life of the index that it is for."""
 
     death: Death
     time: Time
+    lives: Counter[str]
     stored: dict[str, dict[str, Object]] = field(default_factory=lambda: {"repositories": {}, "jobs": {}})
     secrets: dict[str, dict[str, str]] = field(default_factory=lambda: {CREDENTIALS: {}})
     deployments: dict[str, int] = field(default_factory=dict)
@@ -167,7 +172,9 @@ class MemoryCluster:
                 raise PermissionDenied("Kubernetes refuses to create jobs: exceeded quota")
             if name in self.stored["jobs"]:
                 return None
-            self.made[f"{name} of {manifest['metadata']['ownerReferences'][0]['uid']}"] += 1
+            repository = manifest["metadata"]["labels"][resources.REPOSITORY_LABEL]
+            owner = manifest["metadata"]["ownerReferences"][0]["uid"]
+            self.made[f"{name} of {owner}, index {self.lives[repository]}"] += 1
             return self.put("jobs", copy.deepcopy(dict(manifest)))
 
     async def scale_job(self, key: Key, parallelism: int) -> Object | None:
@@ -232,7 +239,8 @@ class World:
 
     def __init__(self, budget: int = 4, jobs: bool = True, workers: Mapping[str, WorkerSettings] | None = None) -> None:
         self.death, self.time = Death(), Time()
-        self.engine, self.cluster = MemoryEngine(self.death, self.time), MemoryCluster(self.death, self.time)
+        around = self.death, self.time, Counter[str]()
+        self.engine, self.cluster = MemoryEngine(*around), MemoryCluster(*around)
         self._budget, self._jobs, self._workers = budget, jobs, workers or {}
         self.most_pods = 0
         self.start()
