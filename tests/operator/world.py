@@ -72,8 +72,8 @@ class Time:
 
 @dataclass
 class MemoryEngine:
-    """The EngineApi. `heads`: commits by (url, branch). A commit is `bulk` messages of work. `lives`: how often a repository was
-    forgotten; its generations begin anew."""
+    """The EngineApi. `heads`: commits by (url, branch). A commit is `bulk` messages of work. `lives`: how often a repository
+    was forgotten; its generations begin anew."""
 
     death: Death
     time: Time
@@ -143,8 +143,8 @@ class MemoryEngine:
 
 @dataclass
 class MemoryCluster:
-    """The ClusterApi, and what people and Kubernetes' own controllers do. `made`: how often each Job was, by its name, owner and
-    the life of the index that it is for."""
+    """The ClusterApi, and what people and Kubernetes' own controllers do. `made`: how often each Job was, by its name, owner
+    and the life of the index that it is for."""
 
     death: Death
     time: Time
