@@ -59,19 +59,23 @@ class Release:
         return self.server.kubectl("--namespace", self.namespace, *arguments, check=check)
 
     def get(self, *arguments: str) -> Any:
-        """Objects of the namespace, as `kubectl get ARGUMENTS` finds them."""
+        """An object of the namespace, as `kubectl get ARGUMENTS` finds it; None where there is no such thing."""
         return self.server.get("--namespace", self.namespace, *arguments)
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        """Objects of the namespace."""
+        return self.server.items("--namespace", self.namespace, *arguments)
 
     def pods(self, component: str = "") -> list[dict[str, Any]]:
         """Pods of a component, or all of the release."""
         selector = f"app.kubernetes.io/instance={self.name}"
         if component:
             selector += f",app.kubernetes.io/component={component}"
-        return list(self.get("pods", "-l", selector)["items"])
+        return self.items("pods", "-l", selector)
 
     def logs(self) -> str:
         """The last lines of every pod's log, for a failure's message."""
-        names = [pod["metadata"]["name"] for pod in self.get("pods")["items"]]
+        names = [pod["metadata"]["name"] for pod in self.items("pods")]
         return "\n".join(self.kubectl("logs", name, "--all-containers", "--prefix", "--tail=12", check=False) for name in names)
 
     def kill(self, component: str) -> None:

@@ -44,7 +44,7 @@ def test_a_plain_install_is_one_pod_that_becomes_ready_within_its_probes(release
         "operator": True,
     }
     assert [container["restartCount"] for container in pod["status"]["containerStatuses"]] == [0, 0]
-    assert release.get("jobs")["items"] == []
+    assert release.items("jobs") == []
 
 
 def test_helm_test_indexes_a_repository_searches_and_completes(release: Release) -> None:

@@ -43,7 +43,7 @@ def values(replicas: int = 1, **more: Any) -> dict[str, Any]:
         "profile": "production",
         "servers": 1,
         "services": services,
-        "operator": {"pod": {"resources": SMALL}},
+        "operator": {"pod": {"resources": SMALL}, "settings": {"sweep": {"retry_seconds": 5}}},
         "nats": {"resources": SMALL},
         "qdrant": {"resources": SMALL},
         "jobs": {"budget": 3, "pod": {"resources": SMALL}},
@@ -97,14 +97,14 @@ def test_every_service_runs_in_a_pod_of_its_own_and_is_ready(release: Release) -
 
 
 def test_repositories_become_ready_through_jobs(indexed: Release, git: GitServer) -> None:
-    jobs = indexed.get("jobs", "-l", "nearcode.dev/repository")["items"]
+    print(indexed.kubectl("get", "repositories"))
+    print(indexed.kubectl("get", "jobs"))
+    print(indexed.kubectl("describe", "repository", "click"))
+    jobs = indexed.items("jobs", "-l", "nearcode.dev/repository")
     worked = {job["metadata"]["labels"]["nearcode.dev/repository"] for job in jobs if job["status"].get("succeeded")}
     assert worked == {identity(git, name) for name in CODE}
     for name, (query, path) in QUERIES.items():
         assert path in indexed.search(git.url(name), query)
-    print(indexed.kubectl("get", "repositories"))
-    print(indexed.kubectl("get", "jobs"))
-    print(indexed.kubectl("describe", "repository", "click"))
 
 
 def test_helm_test_passes(indexed: Release) -> None:
@@ -203,7 +203,7 @@ def test_uninstall_leaves_nothing(indexed: Release, node: ApiServer) -> None:
     indexed.helm("uninstall", indexed.name, "--wait", "--timeout", "180s")
     node.until(90, "an empty namespace", lambda: indexed.left() == [])
     node.until(30, "no definition of Repository", lambda: node.get("crd", DEFINITION) is None)
-    node.until(30, "no volume", lambda: node.get("pv")["items"] == [])
+    node.until(30, "no volume", lambda: node.items("pv") == [])
 
 
 def secret(release: Release, name: str, password: str) -> None:

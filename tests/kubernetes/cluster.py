@@ -46,9 +46,13 @@ class ApiServer:
         return self._run([str(helm()), *arguments], stdin, check, seconds)
 
     def get(self, *arguments: str) -> Any:
-        """The object, or list of objects, that `kubectl get ARGUMENTS` finds; None where there is no such thing."""
+        """The object that `kubectl get ARGUMENTS` finds; None where there is no such thing."""
         found = self.kubectl("get", "--ignore-not-found", "-o", "json", *arguments)
         return json.loads(found) if found else None
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        """The objects that `kubectl get ARGUMENTS` lists."""
+        return list((self.get(*arguments) or {}).get("items", []))
 
     def apply(self, *manifests: Mapping[str, Any], namespace: str = "default") -> None:
         """Creates or changes objects."""
