@@ -21,9 +21,8 @@ exec setpriv --reuid 123456 --regid 0 --clear-groups --bounding-set -all,+dac_re
 def can_restrict() -> bool:
     if not (shutil.which("unshare") and shutil.which("setpriv") and hasattr(os, "geteuid") and os.geteuid() == 0):
         return False
-    return (
-        subprocess.run(["unshare", "-m", "mount", "--bind", "/mnt", "/mnt"], capture_output=True, check=False).returncode == 0
-    )
+    tried = subprocess.run(["unshare", "-m", "mount", "--bind", "/mnt", "/mnt"], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 @pytest.mark.skipif(not can_restrict(), reason="needs root and a mount namespace")
@@ -36,19 +35,8 @@ def test_a_restricted_user_can_index_and_search(home: dict[str, str], tmp_path: 
     volume.chmod(0o770)
 
     def nearcode(*arguments: str) -> str:
-        command = [
-            "unshare",
-            "-m",
-            "bash",
-            "-ec",
-            RESTRICTED,
-            "bash",
-            str(volume),
-            sys.executable,
-            "-m",
-            "nearcode",
-            *arguments,
-        ]
+        command = ["unshare", "-m", "bash", "-ec", RESTRICTED, "bash", str(volume)]
+        command += [sys.executable, "-m", "nearcode", *arguments]
         env = {"PATH": "/usr/bin:/bin", "NEARCODE_HOME": "/mnt", "TMPDIR": "/tmp", **home}
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
