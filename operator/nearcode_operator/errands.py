@@ -5,13 +5,19 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from nearcode.domain.errors import NearcodeError
+from nearcode.domain.errors import NearcodeError, Reason, Unavailable
 from nearcode.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
 _LONGEST_PAUSE = 64
 """Times the first pause: an hour, if that is a minute."""
+
+_LATER = frozenset({Reason.OVERLOADED, Reason.FETCH_IN_PROGRESS})
+"""The engine has too much to do, or is at it: no failure, but to be asked for again when it says so."""
+
+_PATIENCE_SECONDS = 120.0
+"""How long one is put off before that is told as a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Errands:
         failures = before.failures if before else 0
         try:
             async with self._slots:
-                await call()
+                await self._patiently(call)
         except NearcodeError as error:
             self.results[repository] = Result(self._now(), error.message, failures + 1)
         except Exception as error:  # a bug that shows in one repository must not stop the others
@@ -87,3 +93,16 @@ class Errands:
         finally:
             del self._running[repository]
             self._done()
+
+    async def _patiently(self, call: Callable[[], Awaitable[object]]) -> None:
+        """The slot is kept meanwhile, so that the engine is asked for less while it has too much to do."""
+        began = self._now()
+        while True:
+            try:
+                await call()
+            except Unavailable as error:
+                if error.reason not in _LATER or (self._now() - began).total_seconds() >= _PATIENCE_SECONDS:
+                    raise
+                await asyncio.sleep(error.retry_after)
+            else:
+                return
