@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import httpx2
 from lightkube import AsyncClient
 from lightkube.config.kubeconfig import KubeConfig
-from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.operators import exists
 from lightkube.types import CascadeType, PatchType
@@ -202,9 +202,10 @@ class Cluster:
     async def _call(self, verb: str, resource: str, call: Callable[[], Awaitable[T]]) -> T:
         try:
             answer = await call()
-        except ApiError as error:
-            self._told(verb, resource, str(error.status.code))
-            raise meaning(error, f"{verb} {resource} in namespace {self._namespace}") from error
+        except httpx2.HTTPStatusError as error:
+            code = error.response.status_code
+            self._told(verb, resource, str(code))
+            raise meaning(code, _words(error.response), f"{verb} {resource} in namespace {self._namespace}") from error
         except (httpx2.HTTPError, ConfigError) as error:
             self._told(verb, resource, "unreachable")
             raise Unavailable(f"the Kubernetes API does not answer: {error or type(error).__name__}") from error
@@ -221,21 +222,29 @@ def _granted(told: Manifest, right: Right, verb: str) -> bool:
     return any(all(holds(rule, *one) for one in asked) for rule in told.get("resourceRules") or ())
 
 
-def meaning(error: ApiError, asked: str) -> NearcodeError:
+_KINDS: dict[int, type[NearcodeError]] = {
+    400: InvalidRequest,
+    401: Unauthenticated,
+    403: PermissionDenied,
+    404: NotFound,
+    409: Conflict,
+    422: InvalidRequest,
+}
+
+
+def meaning(code: int, text: str, asked: str) -> NearcodeError:
     """The expected failure that an answer of the API server stands for."""
-    code, text = error.status.code or 500, error.status.message or ""
-    kinds: dict[int, type[NearcodeError]] = {
-        400: InvalidRequest,
-        401: Unauthenticated,
-        403: PermissionDenied,
-        404: NotFound,
-        409: Conflict,
-        422: InvalidRequest,
-    }
-    if code == 403:
-        return PermissionDenied(f"Kubernetes refuses to {asked}: {text}. Grant it to the operator's service account (Role)")
-    kind = kinds.get(code, Unavailable)
-    return kind(f"Kubernetes could not {asked}: {text} ({code})")
+    kind = _KINDS.get(code, Unavailable)
+    cure = ". Grant it to the operator's service account, or lift what forbids it" if kind is PermissionDenied else ""
+    return kind(f"Kubernetes could not {asked}: {text} ({code}){cure}")
+
+
+def _words(answer: httpx2.Response) -> str:
+    """What the API server says; whoever answers in its place may say anything."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, TypeError, KeyError):
+        return answer.reason_phrase
 
 
 @asynccontextmanager
