@@ -4,7 +4,8 @@
 #   docker build --target operator -t nearcode/operator .
 #
 # Needs nothing of BuildKit: docker, podman, buildah and kaniko build it. No image registry could be reached where this was
-# written: what was tried instead is in docs/kubernetes.md.
+# written: both targets were built with buildah on a base that debootstrap made (Debian 12, Python 3.11), and ran with a
+# read-only root as a user of another number; the pinned base itself was not pulled.
 #
 # BASE is Debian's slim image with Python, pinned by its digest. To renew it, and with it Debian's security updates:
 #   docker buildx imagetools inspect docker.io/library/python:3.12-slim-bookworm

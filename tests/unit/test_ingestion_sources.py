@@ -195,6 +195,9 @@ def test_objects_that_are_gone_are_missing_and_not_an_error(repository: Path) ->
     [
         ("http://host/a", "main", "neither"),
         ("https://u:p@host/a", "main", "credentials"),
+        ("ssh://u:p@host/a", "main", "credentials"),
+        ("https://host:port/a", "main", "URL is none"),
+        ("https://[host/a", "main", "URL is none"),
         ("https://host/a", "", "branch"),
         ("/plain/path", "", "neither"),
         ("https://host/", "main", "neither"),

@@ -17,7 +17,13 @@ class Address:
     @classmethod
     def parse(cls, url: str, branch: str = "") -> "Address":
         """Accepts `https://` and `file://` URLs. Raises InvalidRequest."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError as error:
+            raise InvalidRequest(f"the URL is none: {error}", field="url") from error
+        if parts.username is not None or parts.password is not None:  # before anything repeats it
+            raise InvalidRequest("credentials do not belong into a URL", field="url")
         if parts.scheme == "file":
             path = folder_of(url)
             if not path.is_absolute():
@@ -25,12 +31,9 @@ class Address:
             return cls(path.as_uri(), path.name or str(path))
         if parts.scheme != "https" or not parts.hostname or not parts.path.strip("/"):
             raise InvalidRequest(f"{url!r} is neither an https:// nor a file:// URL", field="url")
-        if parts.username or parts.password:
-            raise InvalidRequest("credentials do not belong into a URL", field="url")
         if not branch:
             raise InvalidRequest(f"name the branch of {url} to follow", field="branch")
         path_ = parts.path.strip("/").removesuffix(".git")
-        port = f":{parts.port}" if parts.port else ""
         return cls(f"https://{parts.hostname.lower()}{port}/{path_}", path_)
 
 
