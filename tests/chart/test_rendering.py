@@ -1,7 +1,10 @@
 """What helm makes of the chart is what Kubernetes takes, and what nearcode reads."""
 
 import copy
+import json
 import string
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,22 @@ def test_kubernetes_takes_every_object(name: str, minor: str) -> None:
     objects = [one for one in rendered.objects if one["kind"] not in OTHERS]
     if rendered.job:
         objects.append(_filled_in(rendered.job))
-    for one in objects:
-        kubernetes_validate.validate(one, minor, strict=True)
+    for one in _without_secrets(Rendered(objects)):
+        _validate(json.dumps(one, sort_keys=True), minor)
+
+
+@cache
+def _validate(text: str, minor: str) -> None:
+    """Once for each different object: most are the same in all variations."""
+    kubernetes_validate.validate(json.loads(text), minor, strict=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _read_schemas_once() -> Iterator[None]:
+    """Each look would read 2 MB of definitions anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        yield
 
 
 def _filled_in(job: Object) -> Object:
