@@ -22,16 +22,19 @@ SERVICES = ("gateway", "ingestion", "chunking", "embedding", "retrieval", "gener
 COMPONENTS = (*SERVICES, "operator", "nats", "qdrant")
 SMALL = {"requests": {"cpu": "10m", "memory": "128Mi"}}
 """What a pod asks for here, so that all fit on one small node; limits are the chart's."""
-CODE = {"click": "click", "aiohttp": "aiohttp", "hypothesis": "hypothesis"}
+PARTS = {"part_files": 8, "bulk_parts": 3}
+"""So that 24 files are worth a Job, as 384 are by default."""
+CODE = ("aiohttp", "hypothesis", "huggingface_hub")
 QUERIES = {
-    "click": ("how are options of a command parsed", "click/parser.py"),
     "aiohttp": ("websocket client response receive", "aiohttp/client_ws.py"),
     "hypothesis": ("shrink a failing example", "hypothesis/internal/conjecture/shrinker.py"),
+    "huggingface_hub": ("download a file of a repository to the cache", "huggingface_hub/file_download.py"),
 }
-NEW_FILE = {
-    "click/lunar.py": '"""Tides."""\n\n\ndef lunar_tide_height(hour: int) -> float:\n'
+NEW_FILE = "aiohttp/lunar.py"
+NEW_CODE = (
+    '"""Tides."""\n\n\ndef lunar_tide_height(hour: int) -> float:\n'
     '    """Height of the lunar tide in the harbor at an hour of the day."""\n    return abs(12 - hour) / 4\n'
-}
+)
 ACCOUNT = ("reader", "right-password")
 KILL_SECONDS = 120.0
 
@@ -49,7 +52,7 @@ def values(replicas: int = 1, **more: Any) -> dict[str, Any]:
         "jobs": {"budget": 3, "pod": {"resources": SMALL}},
         "crds": {"keep": False},
         "secretFiles": {"company-ca": {"secret": "company-ca", "key": "ca.crt"}},
-        "settings": {"ingestion": {"git_ca_file": "/etc/nearcode/secrets/company-ca"}},
+        "settings": {"ingestion": {"git_ca_file": "/etc/nearcode/secrets/company-ca", **PARTS}},
         **more,
     }
 
@@ -59,8 +62,8 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
     """A code host of the company's own, which asks who is there."""
     folder = tmp_path_factory.mktemp("git")
     with git_server(folder, Authority(folder / "authority"), host=HOST, account=ACCOUNT) as server:
-        for name, package in CODE.items():
-            server.push(name, files_of(package))
+        for name in CODE:
+            server.push(name, files_of(name))
         yield server
 
 
@@ -99,7 +102,7 @@ def test_every_service_runs_in_a_pod_of_its_own_and_is_ready(release: Release) -
 def test_repositories_become_ready_through_jobs(indexed: Release, git: GitServer) -> None:
     print(indexed.kubectl("get", "repositories"))
     print(indexed.kubectl("get", "jobs"))
-    print(indexed.kubectl("describe", "repository", "click"))
+    print(indexed.kubectl("describe", "repository", "aiohttp"))
     jobs = indexed.items("jobs", "-l", "nearcode.dev/repository")
     worked = {job["metadata"]["labels"]["nearcode.dev/repository"] for job in jobs if job["status"].get("succeeded")}
     assert worked == {identity(git, name) for name in CODE}
@@ -114,10 +117,10 @@ def test_helm_test_passes(indexed: Release) -> None:
 
 
 def test_a_push_is_found(indexed: Release, git: GitServer) -> None:
-    commit = git.push("click", NEW_FILE)
-    connect(indexed, git, "click", schedule="* * * * *")
-    print(f"Ready at the push {indexed.until_ready('click', commit, 150):.1f} s later, the schedule being every minute")
-    assert "click/lunar.py" in indexed.search(git.url("click"), "height of the tide in the harbor")
+    commit = git.push("aiohttp", {NEW_FILE: NEW_CODE})
+    connect(indexed, git, "aiohttp", schedule="* * * * *")
+    print(f"Ready at the push {indexed.until_ready('aiohttp', commit, 150):.1f} s later, the schedule being every minute")
+    assert NEW_FILE in indexed.search(git.url("aiohttp"), "height of the tide in the harbor")
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -133,12 +136,12 @@ def test_a_pod_that_is_killed_comes_back_and_with_it_the_answers(indexed: Releas
 
 
 def test_what_was_pushed_while_pods_died_is_found(indexed: Release, git: GitServer) -> None:
-    commit = git.push("aiohttp", {"aiohttp/lunar.py": NEW_FILE["click/lunar.py"]})
+    commit = git.push("huggingface_hub", {"solar.py": NEW_CODE.replace("lunar", "solar")})
     for component in ("chunking", "embedding"):
         indexed.kill(component)
-    connect(indexed, git, "aiohttp", schedule="* * * * *")
-    indexed.until_ready("aiohttp", commit, 200)
-    assert "aiohttp/lunar.py" in indexed.search(git.url("aiohttp"), "height of the tide in the harbor")
+    connect(indexed, git, "huggingface_hub", schedule="* * * * *")
+    indexed.until_ready("huggingface_hub", commit, 200)
+    assert "solar.py" in indexed.search(git.url("huggingface_hub"), "height of the solar tide")
 
 
 def test_a_deleted_repository_takes_clone_points_and_manifest_along(indexed: Release, git: GitServer) -> None:
@@ -157,13 +160,13 @@ def test_bad_input_is_said_and_disturbs_nothing_else(indexed: Release, git: GitS
     secret(indexed, "wrong", "wrong-password")
     git.push("locked", {"a.py": "A = 1\n"})
     connect(indexed, git, "wrong-password", url=git.url("locked"), credentials={"secretRef": {"name": "wrong"}})
-    connect(indexed, git, "click-again", url=git.url("click"))
+    connect(indexed, git, "aiohttp-again", url=git.url("aiohttp"))
     git.push("timeless", {"a.py": "A = 1\n"})
     connect(indexed, git, "timeless", schedule="0 0 31 2 *")
     expected = {
         "no-secret": ("SecretMissing", "forgotten"),
         "wrong-password": ("FetchFailed", ""),
-        "click-again": ("DuplicateURL", "click"),
+        "aiohttp-again": ("DuplicateURL", "aiohttp"),
         "timeless": ("ImpossibleSchedule", "0 0 31 2 *"),
     }
     for name, (reason, word) in expected.items():
@@ -172,8 +175,8 @@ def test_bad_input_is_said_and_disturbs_nothing_else(indexed: Release, git: GitS
         assert word in message
     print(indexed.kubectl("get", "repositories"))
     indexed.kubectl("delete", "repository", *expected, "--timeout=60s")
-    assert indexed.condition("click")[0] == "True"
-    assert "click/parser.py" in indexed.search(git.url("click"), QUERIES["click"][0])
+    assert indexed.condition("aiohttp")[0] == "True"
+    assert QUERIES["aiohttp"][1] in indexed.search(git.url("aiohttp"), QUERIES["aiohttp"][0])
 
 
 @pytest.mark.parametrize(
@@ -193,10 +196,10 @@ def test_what_cannot_be_meant_is_refused_at_once(release: Release, spec: dict[st
 def test_an_upgrade_and_a_rollback_go_through_while_questions_are_answered(indexed: Release, git: GitServer) -> None:
     print(f"upgrade: {indexed.upgrade(values(settings={**values()['settings'], 'retrieval': {'candidates': 60}})):.1f} s")
     assert "candidates = 60" in indexed.get("configmap", f"{indexed.name}-settings")["data"]["nearcode.toml"]
-    indexed.until_answers(git.url("click"), *QUERIES["click"], 30)
+    indexed.until_answers(git.url("aiohttp"), *QUERIES["aiohttp"], 30)
     print(f"rollback: {indexed.rollback():.1f} s")
     assert "candidates = 60" not in indexed.get("configmap", f"{indexed.name}-settings")["data"]["nearcode.toml"]
-    indexed.until_answers(git.url("click"), *QUERIES["click"], 30)
+    indexed.until_answers(git.url("aiohttp"), *QUERIES["aiohttp"], 30)
 
 
 def test_uninstall_leaves_nothing(indexed: Release, node: ApiServer) -> None:
