@@ -26,6 +26,9 @@ from nearcode_operator.workers import StandingWorkers
 
 log = get_logger(__name__)
 
+_LEAVE_AT_ONCE = 4
+"""Resources that are finalized at once: a namespace with hundreds may be deleted, and the engine refuses what is too much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -57,6 +60,8 @@ class _Found:
     taken: Mapping[str, Key]
     dropped: Mapping[str, str]
     faults: list[Fault]
+    began: datetime
+    """When the sweep did, and so before what it knows of the engine."""
     next_sync: datetime | None = None
 
     @property
@@ -86,6 +91,7 @@ class Convergence:
         self._engine, self._repositories, self._now = engine, repositories, now
         self._credentials, self._workers, self._jobs = parts.credentials, parts.workers, parts.jobs
         self._telling, self._errands = telling, errands
+        self._leaving = asyncio.Semaphore(_LEAVE_AT_ONCE)
 
     async def sweep(self) -> Outcome:
         """Looks at everything once. Raises Unavailable and PermissionDenied when Kubernetes does not tell or take something
@@ -94,7 +100,7 @@ class Convergence:
         seen = await self._repositories.all()
         jobs = await self._jobs.seen() if self._jobs else ()
         engine, why = await self._observe()
-        found = self._find(list(seen.values()))
+        found = self._find(list(seen.values()), began)
         valid = [each for each in found if each.followed and not each.seen.problems]
         works = [Work(repository, each.resource) for each in valid for repository in each.own.values()]
         for key, fault in (await self._credentials.converge(works)).items():
@@ -116,18 +122,22 @@ class Convergence:
         others = [one for one in everything if one.uid != resource.uid]
         leaving = duplicates.dropped(replace(resource, deleting=True), duplicates.owners([*others, resource]))
         await self._errands.settled(leaving)
-        for repository in leaving:
-            try:
-                await self._engine.disconnect(repository)
-            except NearcodeError as error:
-                message = "It is not deleted before the engine has deleted its index, which it does not do now."
-                await self._telling.warn(resource, Reason.ENGINE_UNAVAILABLE, f"{message} The operator goes on trying.")
-                log.warning("not disconnected", resource=str(resource.key), error=error.message)
-                raise
+        async with self._leaving:
+            for repository in leaving:
+                await self._disconnect(resource, repository)
         if self._jobs:
             await self._jobs.delete_of(leaving)
         self._errands.forget(leaving)
         log.info("disconnected", resource=str(resource.key), repositories=len(leaving))
+
+    async def _disconnect(self, resource: Resource, repository: str) -> None:
+        try:
+            await self._engine.disconnect(repository)
+        except NearcodeError as error:
+            log.warning("not disconnected", resource=str(resource.key), error=error.message)
+            message = "It is not deleted before the engine has deleted its index, which it does not do now."
+            await self._telling.warn(resource, Reason.ENGINE_UNAVAILABLE, f"{message} The operator goes on trying.")
+            raise
 
     async def _observe(self) -> tuple[Engine | None, str]:
         try:
@@ -136,7 +146,7 @@ class Convergence:
             log.warning("the engine is away", error=error.message)
             return None, error.message
 
-    def _find(self, seen: Collection[Seen]) -> list[_Found]:
+    def _find(self, seen: Collection[Seen], began: datetime) -> list[_Found]:
         owned = duplicates.owners(one.resource for one in seen)
         return [
             _Found(
@@ -145,6 +155,7 @@ class Convergence:
                 duplicates.taken(one.resource, owned),
                 {} if one.problems or one.resource.deleting else duplicates.dropped(one.resource, owned),
                 [Fault(Reason.INVALID_SPEC, problem) for problem in one.problems],
+                began,
             )
             for one in seen
         ]
@@ -194,7 +205,7 @@ class Convergence:
 
     def _begin(self, each: _Found, repository: str, call: Callable[[], Awaitable[object]], troubled: bool = False) -> None:
         current = self._repositories.get(each.resource.key)  # it may have been deleted since the sweep began
-        if current and not current.resource.deleting and self._errands.may_start(repository, troubled):
+        if current and not current.resource.deleting and self._errands.may_start(repository, each.began, troubled):
             self._errands.start(repository, call, troubled)
 
     async def _announced(self, each: _Found) -> bool:

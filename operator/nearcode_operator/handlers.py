@@ -80,7 +80,15 @@ def settings() -> kopf.OperatorSettings:
     made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     made.process.ultimate_exiting_timeout = 20
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").addFilter(_terse)
     return made
+
+
+def _terse(record: logging.LogRecord) -> bool:
+    """Kopf's lines about a resource without what it hangs on them; none of tries that come again, of which we tell ourselves."""
+    for extra in ("settings", "k8s_skip"):
+        record.__dict__.pop(extra, None)
+    return "failed temporarily" not in record.getMessage()
 
 
 class _Nothing(kopf.DiffBaseStorage):
