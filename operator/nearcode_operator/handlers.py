@@ -85,7 +85,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 def _terse(record: logging.LogRecord) -> bool:
-    """Kopf's lines about a resource without what it hangs on them; none of tries that come again, of which we tell ourselves."""
+    """Kopf's lines about a resource without what it hangs on them; none of tries that come again: we tell those."""
     for extra in ("settings", "k8s_skip"):
         record.__dict__.pop(extra, None)
     return "failed temporarily" not in record.getMessage()

@@ -57,13 +57,7 @@ async def run(settings: OperatorSettings) -> None:
 
 async def check(cluster: Cluster, settings: OperatorSettings) -> None:
     """Looks whether the operator could work here. Raises InvalidRequest, PermissionDenied and Unavailable with the cure."""
-    try:
-        schema: int | None = await cluster.schema()
-    except PermissionDenied:
-        log.info("the schema of Repositories is not checked: this account may not read it", definition=CRD_NAME)
-        schema = None
-    except NotFound:
-        schema = 0
+    schema = await _schema(cluster)
     if schema is not None and schema < resources.SCHEMA:
         raise InvalidRequest(
             f"CRD {CRD_NAME} has schema {schema}, and this operator needs {resources.SCHEMA}: `helm upgrade` with crds.enabled "
@@ -76,6 +70,23 @@ async def check(cluster: Cluster, settings: OperatorSettings) -> None:
             f"the operator's service account may not, in namespace {settings.namespace}: {'; '.join(missing)}. Grant it with a "
             "Role and a RoleBinding, as the chart does (rbac.create)"
         )
+
+
+async def _schema(cluster: Cluster) -> int | None:
+    """The number of the schema that is installed; 0: none. None where this account may not know."""
+    try:
+        return await cluster.schema()
+    except NotFound:
+        return 0
+    except PermissionDenied:
+        log.info("the schema of Repositories is not checked: this account may not read it", definition=CRD_NAME)
+    try:
+        await cluster.repositories()
+    except NotFound:
+        return 0
+    except PermissionDenied:
+        pass  # what is missing is told by name
+    return None
 
 
 async def _operate(
