@@ -64,8 +64,8 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Messages that wait or are worked on. `bulk`: by repository id, for Jobs. `small`, `fill`: by stage (synced, cut, indexed),
-    for the standing workers."""
+    """Messages that wait or are worked on. `bulk`: by repository id, for Jobs. `small`, `fill`: by stage (synced, cut,
+    indexed), for the standing workers."""
 
     bulk: Mapping[str, int] = field(default_factory=dict)
     small: Mapping[str, int] = field(default_factory=dict)
