@@ -44,12 +44,14 @@ class Errands:
         """Repositories with an errand under way."""
         return self._running.keys()
 
-    def may_start(self, repository: str, troubled: bool = False) -> bool:
-        """Whether none is under way for it and, after failures, a pause is over that doubles with each. `troubled`: the last
-        one went well, but what came of it did not."""
+    def may_start(self, repository: str, seen: datetime, troubled: bool = False) -> bool:
+        """Whether none is under way for it, none has ended since what asks for one was seen, and, after failures, a pause is
+        over that doubles with each. `troubled`: the last one went well, but what came of it did not."""
         last = self.results.get(repository)
         if repository in self._running or last is None:
             return repository not in self._running
+        if last.at > seen:
+            return False
         if not (last.failures or troubled):
             return True
         pause = self._pause * min(_LONGEST_PAUSE, 1 << min(16, max(0, last.failures - 1)))

@@ -31,9 +31,9 @@ async def run(engine: Engine) -> Errands:
 
 @pytest.mark.parametrize("reason", [Reason.OVERLOADED, Reason.FETCH_IN_PROGRESS])
 async def test_what_an_engine_puts_off_is_asked_for_again_and_is_no_failure(reason: Reason) -> None:
-    errands = await run(Engine(1, reason))
+    errands = await run(engine := Engine(1, reason))
     assert (errands.results["r1"].failure, errands.results["r1"].failures) == ("", 0)
-    assert errands.may_start("r1")
+    assert errands.may_start("r1", engine.now)
 
 
 async def test_an_engine_that_puts_off_for_minutes_is_told() -> None:
@@ -42,6 +42,12 @@ async def test_an_engine_that_puts_off_for_minutes_is_told() -> None:
 
 async def test_a_fetch_that_fails_is_told_at_once_and_tried_again_after_a_pause() -> None:
     errands = await run(engine := Engine(1, Reason.FETCH_FAILED))
-    assert errands.results["r1"].failures == 1 and not errands.may_start("r1")
+    assert errands.results["r1"].failures == 1 and not errands.may_start("r1", engine.now)
     engine.now += timedelta(minutes=1)
-    assert errands.may_start("r1")
+    assert errands.may_start("r1", engine.now)
+
+
+async def test_what_was_seen_before_an_errand_ended_asks_for_no_other() -> None:
+    errands = await run(engine := Engine(0, Reason.OVERLOADED))
+    assert not errands.may_start("r1", START)
+    assert errands.may_start("r1", engine.now)
