@@ -30,9 +30,6 @@ class OperatorMetrics:
             "nearcode_operator_last_sweep_timestamp_seconds", "When a sweep last went through.", registry=registry
         )
         self._engine_up = Gauge("nearcode_operator_engine_up", "1 if the engine answered the last sweep.", registry=registry)
-        self._missed = Gauge(
-            "nearcode_operator_watch_missed", "Objects that the last listing knew better than the watch.", registry=registry
-        )
         self._api = Counter(
             "nearcode_operator_kubernetes_calls_total",
             "Calls to the Kubernetes API, Kopf's own watch and finalizer apart.",
@@ -67,7 +64,3 @@ class OperatorMetrics:
     def budget(self, pods: int) -> None:
         """What Jobs may have."""
         self._budget.set(pods)
-
-    def watch_missed(self, objects: int) -> None:
-        """What the watch did not tell."""
-        self._missed.set(objects)

@@ -1,7 +1,6 @@
 """The operator with a fault planted in it: a Job's name is drawn by chance, and so no longer the same for the same build."""
 
 import secrets
-import sys
 
 from nearcode_operator import resources
 from nearcode_operator.__main__ import main
@@ -13,4 +12,4 @@ def _job_name(name: str, repository: str, generation: int) -> str:
 
 if __name__ == "__main__":
     resources.job_name = _job_name
-    sys.exit(main())
+    main()
