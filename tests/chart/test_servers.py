@@ -141,7 +141,8 @@ def test_each_component_has_a_certificate_for_the_names_that_it_is_called_by() -
 async def connect(home: Path, url: str) -> None:
     """As the operator does for a resource."""
     async with client(settings.load(overrides={"home": home})) as found:
-        await found.repositories.connect(found.user, url, "main")
+        connected = await found.repositories.connect(found.user, url, "main")
+        await found.repositories.sync(found.user, connected.id)
 
 
 def test_what_helm_test_asks_is_answered(tmp_path: Path) -> None:
@@ -157,7 +158,9 @@ def test_what_helm_test_asks_is_answered(tmp_path: Path) -> None:
         )
         assert early.returncode == 1 and "not connected yet" in early.stderr
         asyncio.run(connect(engine.home, git.url("shop")))
-        done = subprocess.run([*script, git.url("shop")], env=engine.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*script, git.url("shop"), "--seconds", "60"], env=engine.environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     for said in ("indexed: revision ", "search:  shop/orders.py:", "complete: ", "ask: ", "\nok\n"):
         assert said in done.stdout
