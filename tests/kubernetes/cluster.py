@@ -117,10 +117,11 @@ def control_plane(port: int = 0, *, fake_nodes: int = 1) -> Iterator[ApiServer]:
 
 @contextmanager
 def real_node(port: int = 0, *, images: Sequence[Path] = ()) -> Iterator[ApiServer]:
-    """A control plane and one node that runs containers, from images in files only. Needs root. One at a time on a machine:
-    the API server is at 10.213.0.1, pods are in 10.214.0.0/24."""
+    """A control plane and one node that runs containers, from images in files only. Needs root. The API server is at
+    10.213.0.1, pods are in 10.214.0.0/24; so there is one at a time on a machine, and others wait for it."""
     environment = {"KUBE_BIN": str(programs(node=True))}
-    with _claimed(port, "node.sh") as (folder, first):
+    lock = caches() / "kubernetes-node.lock"
+    with locked(lock, "another run has the real node"), _claimed(port, "node.sh") as (folder, first):
         _script("node.sh", "up", folder, first, *images, environment=environment)
         yield ApiServer(folder, first, environment)
 
