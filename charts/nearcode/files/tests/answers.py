@@ -19,7 +19,14 @@ from nearcode.domain.repository import Workspace
 from nearcode.domain.retrieval import CodeCursor
 
 QUERY, FOUND = "place an order and return what the customer pays", "shop/orders.py"
-PATH, PREFIX = "shop/checkout.py", '"""The till."""\n\nfrom shop.orders import place_order\n\n\ndef buy(stock, article, net):\n    return '
+PATH = "shop/checkout.py"
+PREFIX = '''"""The till."""
+
+from shop.orders import place_order
+
+
+def buy(stock, article, net):
+    return '''
 QUESTION = "Which function reserves pieces for a customer?"
 SECONDS = 60.0
 """For one answer: the first one may wait for a model to load."""
