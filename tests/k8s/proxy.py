@@ -14,16 +14,18 @@ from yarl import URL
 from tests.k8s.kube import credentials
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+ANY = WRITES | {"GET"}
 HOP = frozenset({"host", "connection", "content-length", "transfer-encoding", "content-encoding", "accept-encoding"})
 
 
 @dataclass
 class Kill:
-    """When the operator dies: at request number `after` from now (writes only: those that change something), before the API
-    server sees it, or once the server has done it and before the operator is told."""
+    """When the operator dies: at request number `after` from now of those that count (`methods`, and a kind of object that
+    begins with `about`), before the API server sees it, or once the server has done it and before the operator is told."""
 
     after: int
-    writes: bool
+    methods: frozenset[str]
+    about: str
     forwarded: bool
     kill: Callable[[], None]
     request: str = ""
@@ -66,9 +68,9 @@ class Proxy:
 
     def _count(self, request: web.Request) -> Kill | None:
         """The kill that is due with this request, if one is."""
-        self.requests[f"{request.method} {kind_of(request.path)}"] += 1
-        kill = self.armed
-        if kill is None or kill.request or (kill.writes and request.method not in WRITES):
+        about, kill = kind_of(request.path), self.armed
+        self.requests[f"{request.method} {about}"] += 1
+        if kill is None or kill.request or request.method not in kill.methods or not about.startswith(kill.about):
             return None
         kill.after -= 1
         return kill if kill.after <= 0 else None

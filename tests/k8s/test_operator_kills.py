@@ -23,13 +23,15 @@ from tests.k8s.installation import Installation, installation
 from tests.k8s.kube import JOBS, PODS, Kube
 from tests.k8s.operator_process import job_template
 from tests.k8s.pods import Kubelet, kubelet
-from tests.k8s.proxy import Kill, kind_of
+from tests.k8s.proxy import ANY, WRITES, Kill, kind_of
 from tests.k8s.sources import code
 from tests.servers import eventually
 
 SEED = 20261121
 KILLS = 100
 REPOSITORIES_AT_ONCE = 8
+WHERE = ((ANY, "", 40), (WRITES, "", 10), (WRITES, "repositories", 6), (WRITES, "jobs", 3))
+"""At which calls: methods, kind of object, and the most that it does before."""
 SETTLED_SECONDS = 600.0
 SETTINGS = {
     "jobs": {"budget": 4, "messages_per_worker": 5, "ttl_seconds": 3600, "retry_seconds": 5.0},
@@ -68,8 +70,8 @@ async def world(kube: Kube, folder: Path) -> AsyncIterator[tuple[Installation, H
 async def kill_once(here: Installation, people: People, chance: random.Random) -> str:
     """Starts the operator and people's next deeds, and returns at which call it died. If nothing is left to be done before
     it comes to that call, people do more."""
-    writes = chance.random() < 0.7
-    kill = Kill(chance.randint(1, 8 if writes else 40), writes, chance.random() < 0.5, lambda: here.operator.kill())
+    methods, about, most = chance.choice(WHERE)
+    kill = Kill(chance.randint(1, most), methods, about, chance.random() < 0.5, lambda: here.operator.kill())
     here.api.armed = kill
     here.operator.start()
     deadline = time.monotonic() + 300
