@@ -23,7 +23,7 @@ from nearcode.domain.errors import (
 
 from nearcode_operator.model import GROUP, KIND, PLURAL, VERSION, Key
 from nearcode_operator.ports import Listing, Manifest
-from nearcode_operator.resources import REPOSITORY_LABEL, schema_of
+from nearcode_operator.resources import RELEASED_ANNOTATION, REPOSITORY_LABEL, schema_of
 from nearcode_operator.settings import OperatorSettings
 
 T = TypeVar("T")
@@ -122,9 +122,11 @@ class Cluster:
         """Merges `changes` into the status of a Repository. The resource as it is then; None if it is gone."""
         return await self._patch(_Repository.Status, "repositories/status", key.name, {"status": changes})
 
-    async def set_finalizers(self, key: Key, finalizers: list[str], resource_version: str) -> Manifest | None:
-        """Replaces the finalizers of a Repository that is still at this version. Raises Conflict if it is not."""
-        metadata = {"finalizers": finalizers, "resourceVersion": resource_version}
+    async def let_go(self, key: Key, finalizers: list[str], moment: str, resource_version: str) -> Manifest | None:
+        """Leaves these finalizers on a Repository that is still at this version, and writes down when. Raises Conflict if it
+        is not."""
+        annotations = {RELEASED_ANNOTATION: moment}
+        metadata = {"finalizers": finalizers, "annotations": annotations, "resourceVersion": resource_version}
         return await self._patch(_Repository, "repositories", key.name, {"metadata": metadata})
 
     async def delete_repository(self, key: Key) -> None:

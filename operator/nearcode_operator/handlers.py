@@ -4,16 +4,18 @@
 Beside what cluster.py lists it needs to list and watch jobs and repositories, and to patch repositories, in the namespace."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
 import kopf
 from nearcode.domain.errors import Conflict, NearcodeError, Unavailable
 
+from nearcode_operator.conditions import rfc3339
 from nearcode_operator.inventory import Inventory
 from nearcode_operator.model import GROUP, PLURAL, VERSION, Job, Resource
 from nearcode_operator.repositories import Seen, read
-from nearcode_operator.resources import FINALIZER, REPOSITORY_LABEL
+from nearcode_operator.resources import FINALIZER, RELEASED_ANNOTATION, REPOSITORY_LABEL
 
 Finalize = Callable[[Resource], Awaitable[None]]
 
@@ -36,7 +38,12 @@ def registry(
         if _noted(repositories, event):
             wake()
 
-    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers, id="index", backoff=_AGAIN_SECONDS)
+    began = rfc3339(time.time())
+
+    def ours(annotations: Mapping[str, str], **_: Any) -> bool:
+        return annotations.get(RELEASED_ANNOTATION, "") < began  # both in UTC, of one length
+
+    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers, id="index", backoff=_AGAIN_SECONDS, when=ours)
     async def repository_deleted(body: kopf.Body, **_: Any) -> None:
         try:
             await finalize(read(body).resource)

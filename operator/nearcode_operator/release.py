@@ -8,6 +8,7 @@ from nearcode.domain.errors import Conflict
 from nearcode.telemetry.log import get_logger
 
 from nearcode_operator.cluster import Cluster
+from nearcode_operator.conditions import rfc3339
 from nearcode_operator.inventory import key_of
 from nearcode_operator.model import Key
 from nearcode_operator.ports import Manifest
@@ -20,7 +21,8 @@ _TRIES = 5
 
 
 async def release(cluster: Cluster, delete: bool, patience: float) -> int:
-    """Takes our finalizer off all Repositories and tells of how many. `delete`: deletes them first, and gives a running
+    """Takes our finalizer off all Repositories and tells of how many. An operator that runs does not put it on again, one that
+    is started later does. `delete`: deletes them first, and gives a running
     operator `patience` seconds to do its part, which also deletes what the engine keeps of them."""
     if delete:
         listed = (await cluster.repositories()).items
@@ -39,7 +41,7 @@ async def _let_go(cluster: Cluster, found: Manifest) -> None:
     for _ in range(_TRIES):
         kept = [one for one in _finalizers(found) if one != FINALIZER]
         try:
-            await cluster.set_finalizers(key, kept, found["metadata"]["resourceVersion"])
+            await cluster.let_go(key, kept, rfc3339(time.time()), found["metadata"]["resourceVersion"])
         except Conflict:
             left = [one for one in (await cluster.repositories()).items if key_of(one) == key]
             if not left:

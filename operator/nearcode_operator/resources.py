@@ -21,6 +21,8 @@ SCHEMA_ANNOTATION = "nearcode.dev/schema"
 SCHEMA = 1
 """The least schema that this operator needs."""
 FINALIZER = "nearcode.dev/index"
+RELEASED_ANNOTATION = "nearcode.dev/released"
+"""On Repositories: when our finalizer was taken off for good. An operator that ran by then must not put it on again."""
 
 _LABEL_LENGTH = 63
 """The most that a DNS label, and so the label `job-name`, may have."""

@@ -132,6 +132,28 @@ async def test_a_new_repository_gets_our_finalizer_and_nothing_else(operator: Op
     assert not operator.stored()["metadata"].get("annotations")
 
 
+async def test_a_repository_that_was_let_go_is_not_taken_again_by_who_was_there(operator: Operator) -> None:
+    await operator.create()
+    await operator.guarded()
+    let_go = {
+        "finalizers": [],
+        "annotations": {resources.RELEASED_ANNOTATION: "2999-01-01T00:00:00Z"},
+        "resourceVersion": "999",
+    }
+    before = operator.woken
+    path = "/apis/nearcode.dev/v1alpha1/namespaces/code/repositories/shop"
+    await operator.api.patch(path, json={"metadata": let_go})
+    await until(lambda: operator.woken > before, "nobody was woken")
+    await operator.api.patch(path, json={"spec": {"priority": 5}, "metadata": {"resourceVersion": "1000"}})
+    await until(lambda: operator.woken > before + 1, "nobody was woken")
+    assert FINALIZER not in operator.finalizers()
+
+
+async def test_a_repository_that_was_let_go_long_ago_is_ours_again(operator: Operator) -> None:
+    await operator.create(annotations={resources.RELEASED_ANNOTATION: "2020-01-01T00:00:00Z"})
+    await operator.guarded()
+
+
 async def test_a_changed_repository_wakes_us_and_writes_nothing(operator: Operator) -> None:
     await operator.create()
     await operator.guarded()
