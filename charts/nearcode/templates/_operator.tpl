@@ -63,12 +63,14 @@ spec:
     {{- include "nearcode.pod" $parts | nindent 4 }}
 {{- end -}}
 
-{{/* operator.toml, as a map. */}}
+{{/* operator.toml, as a map. A fetch that fails is tried again after 10 s, then after twice as long each time: `helm test` makes its
+     resource before its git server answers. */}}
 {{- define "nearcode.operatorSettings" -}}
 {{- $name := include "nearcode.fullname" . -}}
 {{- $production := eq .Values.profile "production" -}}
 {{- $settings := dict
   "namespace" .Release.Namespace
+  "sweep" (dict "retry_seconds" 10)
   "credentials_secret" (printf "%s-credentials" $name)
   "engine" (dict "address" (ternary (printf "%s-ingestion:8443" $name) "localhost:8443" $production) "token_file" "/etc/nearcode-operator/token")
   "tls" (dict "ca_file" "/etc/nearcode-operator/tls/ca.crt" "cert_file" "/etc/nearcode-operator/tls/tls.crt" "key_file" "/etc/nearcode-operator/tls/tls.key")
