@@ -10,8 +10,8 @@ from nearcode.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
-_LONGEST_PAUSE = 64
-"""Times the first pause: an hour, if that is a minute."""
+_LONGEST_PAUSE = 720
+"""Times the first pause: an hour, if that is five seconds."""
 
 _LATER = frozenset({Reason.OVERLOADED, Reason.FETCH_IN_PROGRESS})
 """The engine has too much to do, or is at it: no failure, but to be asked for again when it says so."""

@@ -74,8 +74,9 @@ class SweepSettings(Branch):
     """Calls to the engine and to Kubernetes that a sweep makes at once."""
     relist_seconds: float = Field(default=300.0, gt=0)
     """How often all resources are listed anew, in case the watch missed one."""
-    retry_seconds: float = Field(default=60.0, gt=0)
-    """Pause before the engine is asked again to fetch a repository that it could not fetch."""
+    retry_seconds: float = Field(default=5.0, gt=0)
+    """First pause before the engine is asked again to fetch a repository that it could not fetch; it doubles with each failure,
+    up to an hour. Kubernetes takes a minute or so to hand new credentials to the engine, and few troubles last longer."""
 
 
 class OpsSettings(Branch):

@@ -113,10 +113,15 @@ class Release:
         self._until(seconds, f"{name} Ready at {commit[:8]}", name, ready)
         return time.monotonic() - began
 
-    def until_reason(self, name: str, reason: str, seconds: float = 60.0, kind: str = "Ready") -> str:
-        """Waits until a condition has a reason, and returns its message."""
-        self._until(seconds, f"{reason} of {name}", name, lambda: self.condition(name, kind)[:2] == ("False", reason))
-        return self.condition(name, kind)[2]
+    def until_reason(self, name: str, reason: str, word: str) -> str:
+        """Waits until a Repository is not Ready for a reason, with a message that has a word in it; returns the message."""
+
+        def said() -> bool:
+            status, why, message = self.condition(name)
+            return (status, why) == ("False", reason) and word in message
+
+        self._until(90, f"{reason} ({word}) of {name}", name, said)
+        return self.condition(name)[2]
 
     def _until(self, seconds: float, what: str, name: str, condition: Any) -> None:
         try:
