@@ -129,8 +129,20 @@ class Release:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.status(name), indent=1)}\n{self.logs()}") from error
 
-    def left(self) -> list[str]:
-        """Everything in the namespace but what Kubernetes and the tests put there."""
+    def until_left(self, expected: list[str]) -> None:
+        """Waits until nothing else is left in the namespace, but what Kubernetes and the tests put there."""
+        left: list[str] = []
+
+        def gone() -> bool:
+            left[:] = self._left()
+            return left == expected
+
+        try:
+            self.server.until(90, f"a namespace with only {expected}", gone)
+        except AssertionError as error:
+            raise AssertionError(f"left: {left}\n{error}") from error
+
+    def _left(self) -> list[str]:
         kinds = self.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
         listed = self.kubectl("get", ",".join(kind for kind in kinds if not kind.startswith("events")), "-o", "name")
         return [name for name in listed.split() if name not in NOT_OURS]

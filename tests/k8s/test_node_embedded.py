@@ -73,6 +73,6 @@ def test_an_upgrade_changes_a_value_and_a_rollback_takes_it_back_and_the_index_s
 
 def test_uninstall_leaves_nothing_but_what_users_wrote(release: Release, node: ApiServer) -> None:
     release.helm("uninstall", release.name, "--wait", "--timeout", "120s")
-    node.until(60, "an empty namespace", lambda: release.left() == ["repository.nearcode.dev/click"])
+    release.until_left(["repository.nearcode.dev/click"])
     release.kubectl("delete", "repository", "click", "--timeout=20s")
     assert node.get("crd", DEFINITION) is not None, "crds.keep is on: other releases may have resources"

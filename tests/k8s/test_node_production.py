@@ -27,7 +27,7 @@ PARTS = {"part_files": 8, "bulk_parts": 3}
 CODE = ("aiohttp", "hypothesis", "pydantic")
 QUERIES = {
     "aiohttp": ("websocket client response receive", "aiohttp/client_ws.py"),
-    "hypothesis": ("shrink a failing example", "hypothesis/internal/conjecture/shrinker.py"),
+    "hypothesis": ("shrink an integer of a failing example", "hypothesis/internal/conjecture/shrinking/integer.py"),
     "pydantic": ("parse a dotenv or json type into a validated url", "pydantic/networks.py"),
 }
 NEW_FILE = "aiohttp/lunar.py"
@@ -172,6 +172,7 @@ def test_bad_input_is_said_and_disturbs_nothing_else(indexed: Release, git: GitS
         print(f"{name}: {reason}: {indexed.until_reason(name, reason, word)}")
     print(indexed.kubectl("get", "repositories"))
     indexed.kubectl("delete", "repository", *expected, "--timeout=60s")
+    indexed.kubectl("delete", "secret", "wrong")
     assert indexed.condition("aiohttp")[0] == "True"
     assert QUERIES["aiohttp"][1] in indexed.search(git.url("aiohttp"), QUERIES["aiohttp"][0])
 
@@ -201,7 +202,7 @@ def test_an_upgrade_and_a_rollback_go_through_while_questions_are_answered(index
 
 def test_uninstall_leaves_nothing(indexed: Release, node: ApiServer) -> None:
     indexed.helm("uninstall", indexed.name, "--wait", "--timeout", "180s")
-    node.until(90, "an empty namespace", lambda: indexed.left() == [])
+    indexed.until_left([])
     node.until(30, "no definition of Repository", lambda: node.get("crd", DEFINITION) is None)
     node.until(30, "no volume", lambda: node.items("pv") == [])
 
