@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from nearcode.runtime.child import leashed
 
 from tests.k8s.kube import Object
 from tests.k8s.pods import UNTOUCHED
+from tests.kubernetes.programs import helm
 
+CHART = Path(__file__).parents[2] / "charts/nearcode"
 OPERATOR = [sys.executable, "-m", "nearcode_operator", "run"]
 
 
@@ -75,12 +78,22 @@ class OperatorProcess:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
 
-def job_template(annotations: Mapping[str, str] = UNTOUCHED, **spec: Any) -> Object:
-    """What the chart gives the operator for its Jobs, with the annotations that tell the fake node what to do."""
-    container = {"name": "work", "image": "nearcode/engine:test", "command": ["nearcode"]}
-    pod = {"restartPolicy": "Never", "containers": [container]}
-    template = {"metadata": {"annotations": dict(annotations)}, "spec": pod}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {}, "spec": {"backoffLimit": 3, **spec, "template": template}}
+def job_template(annotations: Mapping[str, str] = UNTOUCHED) -> Object:
+    """What the chart gives the operator for its Jobs, with the annotations that tell the fake node what to do, and without the
+    disk that it does not claim to have."""
+    template: Object = yaml.safe_load(_charts_job())
+    del template["spec"]["template"]["spec"]["containers"][0]["resources"]
+    metadata = template["spec"]["template"]["metadata"]
+    metadata["annotations"] = {**metadata.get("annotations", {}), **annotations}
+    return template
+
+
+@cache
+def _charts_job() -> str:
+    command = [str(helm()), "template", "nearcode", str(CHART), "--set", "profile=production"]
+    rendered = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    maps = [one["data"] for one in yaml.safe_load_all(rendered) if one and one["kind"] == "ConfigMap"]
+    return str(next(data["job.yaml"] for data in maps if "job.yaml" in data))
 
 
 def operator_settings(
