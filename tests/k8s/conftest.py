@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.k8s.installation import install_crd
-from tests.k8s.kube import Kube
+from tests.k8s.kube import REPOSITORIES, Kube
 from tests.kubernetes import images
 from tests.kubernetes.cluster import ApiServer, control_plane, real_node
 from tests.kubernetes.volumes import volumes
@@ -31,6 +31,8 @@ async def kube(api_server: ApiServer, namespace: str) -> AsyncIterator[Kube]:
     async with Kube(api_server.kubeconfig, namespace) as client:
         await install_crd(client)
         yield client
+        for name in [one["metadata"]["name"] for one in await client.items(REPOSITORIES)]:  # else the namespace stays
+            await client.patch(f"{REPOSITORIES}/{name}", {"metadata": {"finalizers": None}})
 
 
 @pytest.fixture(scope="session")
