@@ -158,6 +158,9 @@ def _end_orphans(root: Path) -> None:
             print(f"ending the cluster that a killed run left in {claim['state']}", flush=True)
             _end(claim)
             owner.unlink()
+    for folder in root.iterdir():
+        if folder.is_dir() and not folder.with_suffix(".json").exists():
+            shutil.rmtree(folder)  # logs of clusters that have ended
 
 
 def _alive(claim: Mapping[str, Any]) -> bool:
@@ -172,7 +175,7 @@ def _end(claim: Mapping[str, Any]) -> None:
         node = claim["ending"] == "node.sh" and (folder / "node" / "settings").exists()
         _script(*(("node.sh", "down") if node else ("down.sh",)), folder, environment={})
         for data in ("etcd", "node", "volumes"):
-            shutil.rmtree(folder / data, ignore_errors=True)  # the logs stay until the next cluster on these ports
+            shutil.rmtree(folder / data, ignore_errors=True)  # the logs stay until the next cluster is started
 
 
 def _free_ports() -> int:
