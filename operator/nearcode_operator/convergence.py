@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from nearcode.domain.errors import NearcodeError
+from nearcode.domain.errors import Reason as EngineReason
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryState
 from nearcode.telemetry.log import get_logger
@@ -14,7 +15,7 @@ from nearcode.telemetry.log import get_logger
 from nearcode_operator import duplicates, schedule, status
 from nearcode_operator.conditions import Fault, Reason
 from nearcode_operator.credentials import Credentials
-from nearcode_operator.errands import Errands
+from nearcode_operator.errands import Errands, Result
 from nearcode_operator.indexing import Fleet, IndexingJobs, Work
 from nearcode_operator.inventory import Inventory
 from nearcode_operator.model import Engine, Key, Policy, Resource
@@ -238,13 +239,15 @@ class Convergence:
         results = self._errands.results
         if any(one in self._errands.running or (one in results and results[one].at >= began) for one in each.dropped):
             return  # what the engine listed may be older than what was done since
+        failed = {one: results[one] for one in each.own.values() if one in results and results[one].failure}
+        failures = {one: _failure(each.resource, result) for one, result in failed.items()}
         seen = Observation(
             repositories=engine.repositories if engine else None,
             unavailable=why,
             faults=tuple(each.faults),
             taken=each.taken,
             dropped=each.dropped,
-            failures={one: results[one].failure for one in each.own.values() if one in results and results[one].failure},
+            failures=failures,
             jobs=fleet.by_repository,
             last_sync=self._looked_at(each),
             next_sync=each.next_sync,
@@ -266,6 +269,13 @@ class Convergence:
 
 
 _SETTLED = (RepositoryState.READY, RepositoryState.FAILED)
+
+
+def _failure(resource: Resource, result: Result) -> str:
+    """Why the last errand failed; empty if it did not. Ingestion sees a Secret through a volume, which follows late."""
+    if result.reason == EngineReason.CREDENTIALS_MISSING and resource.credentials:
+        return f"the engine does not see the credentials of Secret {resource.credentials} yet, which takes up to two minutes"
+    return result.failure
 
 
 def _policy(policy: Policy) -> IndexPolicy:

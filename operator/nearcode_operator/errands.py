@@ -27,6 +27,8 @@ class Result:
     at: datetime
     failure: str = ""
     failures: int = 0
+    reason: str = ""
+    """The engine's, of the failure."""
 
 
 class Errands:
@@ -85,7 +87,7 @@ class Errands:
             async with self._slots:
                 await self._patiently(call)
         except NearcodeError as error:
-            self.results[repository] = Result(self._now(), error.message, failures + 1)
+            self.results[repository] = Result(self._now(), error.message, failures + 1, error.reason)
         except Exception as error:  # a bug that shows in one repository must not stop the others
             log.exception("an errand is broken", repository=repository)
             message = f"internal error ({type(error).__name__}): see the operator's log"

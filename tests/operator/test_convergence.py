@@ -167,6 +167,21 @@ async def test_a_missing_secret_is_told_and_stops_nobody_else() -> None:
     assert set(world.cluster.secrets[CREDENTIALS]) == {world.id("lost")}
 
 
+async def test_while_the_engine_does_not_see_new_credentials_their_secret_is_named() -> None:
+    world = World()
+    world.cluster.secrets["git"] = {"token": base64.b64encode(b"sesame").decode()}
+    world.engine.blind = True
+    world.apply("private", credentials={"secretRef": {"name": "git"}})
+    for _ in range(4):
+        await world.sweep()
+    conditions = world.cluster.stored["repositories"]["private"]["status"]["conditions"]
+    assert "does not see the credentials of Secret git yet" in conditions[0]["message"]
+    world.engine.blind = False
+    world.time.passes(60)
+    await world.settle()
+    assert world.ready("private") == UP_TO_DATE
+
+
 async def test_an_impossible_schedule_is_told_and_the_index_stays() -> None:
     world = World()
     world.apply("shop")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nearcode.domain.address import Address
-from nearcode.domain.errors import NotFound, PermissionDenied, Unavailable
+from nearcode.domain.errors import NotFound, PermissionDenied, Reason, Unavailable
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryState, RepositoryStatus, repository_id
 from nearcode_operator import resources
@@ -84,6 +84,8 @@ class MemoryEngine:
     small: dict[str, int] = field(default_factory=dict)
     bulk: int = 30
     away: bool = False
+    blind: bool = False
+    """It does not see credentials yet."""
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     async def observe(self) -> Engine:
@@ -107,6 +109,8 @@ class MemoryEngine:
                 raise NotFound("no such repository")
             known = self.repositories[repository]
             head = self.heads.get((known.url, known.branch))
+            if self.blind:
+                raise Unavailable("put them into a file", Reason.CREDENTIALS_MISSING)
             if head is None:
                 raise Unavailable(f"{known.branch} cannot be fetched")
             if head != known.wanted or known.error:
