@@ -33,6 +33,9 @@ WRONG: list[dict[str, Any]] = [
 async def here(kube: Kube, tmp_path: Path) -> AsyncIterator[Installation]:
     """An installation in which `healthy` is Ready, before and after the test."""
     async with installation(kube, tmp_path, SETTINGS, {}) as made:
+        await kube.create(
+            SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "credentials"}}
+        )  # as the chart does
         made.git.push("healthy", code(0, 3))
         await made.connect("healthy")
         made.operator.start()
