@@ -27,7 +27,7 @@ AT_ONCE = 16
 STEADY_SECONDS = 120
 SECONDS = 3_000.0
 MOST_MEMORY = 400e6
-"""Bytes of the operator: what its container may have in the chart, with room."""
+"""Bytes of the operator: its container may have 512 MiB in the chart."""
 MOST_STEADY_CALLS = 600
 """Kubernetes calls a minute when nothing changes but the time: each of the 1,000 has a schedule of five minutes, so that 200
 a minute are looked at and tell so in their status."""
