@@ -8,6 +8,7 @@ from nearcode.domain.errors import NearcodeError, NotFound
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryStatus
 from nearcode.runtime import wire
+from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS
 
 from nearcode_operator.model import Backlog, Engine
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from nearcode.runtime.channel import Client
 
 _SECONDS = 30.0
-_DISCONNECT_SECONDS = 120.0
-"""Points of a large repository take a while to go."""
 
 Observe = Callable[[str, str], None]
 """Told the method of each call, and how it ended: `ok` or the reason."""
@@ -45,13 +44,13 @@ class RemoteEngine:
 
     async def sync(self, repository: str) -> RepositoryStatus:
         """Fetches, and wants the head."""
-        answer = await self._call("Sync", pb.SyncRequest(repository=repository))
+        answer = await self._call("Sync", pb.SyncRequest(repository=repository), SYNC_SECONDS)
         return wire.repository_from_proto(answer.repository)
 
     async def disconnect(self, repository: str) -> None:
         """Deletes everything of a repository. One that is not there is no error."""
         try:
-            await self._call("Disconnect", pb.DisconnectRequest(repository=repository), _DISCONNECT_SECONDS)
+            await self._call("Disconnect", pb.DisconnectRequest(repository=repository), DISCONNECT_SECONDS)
         except NotFound:
             return
 

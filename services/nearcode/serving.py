@@ -13,6 +13,7 @@ from nearcode.auth.local import LocalAuthenticator
 from nearcode.auth.token import TokenAuthenticator
 from nearcode.metering import Metering, meter
 from nearcode.runtime.admission import Admission
+from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS
 from nearcode.runtime.health import Health
 from nearcode.runtime.home import Engine
 from nearcode.runtime.metrics import AdmissionMetrics
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
 
     from nearcode.runtime.settings import ServiceSettings
 
-_LONG = {"Digest": 600.0, "CompareModels": 600.0, "UseModel": 60.0, "Chat": 600.0, "Complete": 60.0}
+_LONG = {
+    "Digest": 600.0,
+    "CompareModels": 600.0,
+    "UseModel": 60.0,
+    "Chat": 600.0,
+    "Complete": 60.0,
+    "Sync": SYNC_SECONDS,
+    "Disconnect": DISCONNECT_SECONDS,
+}
 """Seconds of methods that may take longer than the default."""
 
 

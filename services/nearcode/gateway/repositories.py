@@ -11,7 +11,7 @@ from nearcode.domain.repository import FileStatus, RepositoryStatus
 from nearcode.runtime import wire
 
 if TYPE_CHECKING:  # a process that serves nobody and asks nobody need not load gRPC
-    from nearcode.runtime.channel import Client
+    from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS, Client
     from nearcode.runtime.server import Call
 
 _SECONDS = 60.0
@@ -139,11 +139,11 @@ class RemoteRepositories:
         return wire.repository_from_proto(answer.repository)
 
     async def sync(self, user: str, repository: str) -> RepositoryStatus:
-        answer = await self._client.unary("Sync", pb.SyncRequest(repository=repository), seconds=_SECONDS)
+        answer = await self._client.unary("Sync", pb.SyncRequest(repository=repository), seconds=SYNC_SECONDS)
         return wire.repository_from_proto(answer.repository)
 
     async def disconnect(self, user: str, repository: str) -> None:
-        await self._client.unary("Disconnect", pb.DisconnectRequest(repository=repository), seconds=_SECONDS)
+        await self._client.unary("Disconnect", pb.DisconnectRequest(repository=repository), seconds=DISCONNECT_SECONDS)
 
     async def list_files(self, user: str, repository: str) -> list[FileStatus]:
         files: list[FileStatus] = []

@@ -8,7 +8,7 @@ from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus
 from nearcode.ingestion.service import Ingestion
 from nearcode.runtime import wire
-from nearcode.runtime.channel import Client
+from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS, Client
 from nearcode.runtime.server import Call
 
 _SECONDS = 30.0
@@ -76,11 +76,11 @@ class RemoteIngestion:
         return wire.repository_from_proto(answer.repository)
 
     async def sync(self, repository: str) -> RepositoryStatus:
-        answer = await self._client.unary("Sync", pb.SyncRequest(repository=repository), seconds=_SECONDS)
+        answer = await self._client.unary("Sync", pb.SyncRequest(repository=repository), seconds=SYNC_SECONDS)
         return wire.repository_from_proto(answer.repository)
 
     async def disconnect(self, repository: str) -> None:
-        await self._client.unary("Disconnect", pb.DisconnectRequest(repository=repository), seconds=_SECONDS)
+        await self._client.unary("Disconnect", pb.DisconnectRequest(repository=repository), seconds=DISCONNECT_SECONDS)
 
     async def list_files(self, repository: str) -> list[FileStatus]:
         answer = await self._client.unary("ListFiles", pb.ListFilesRequest(repository=repository), seconds=_SECONDS)
