@@ -1,4 +1,4 @@
-"""As a container may run it: any user without a name or a home, no rights, and nothing to write to but its volume and /tmp."""
+"""As a container may run it: any user without a name or a home, no rights, and nothing to write to but its volume and a folder for scratch."""
 
 import os
 import shutil
@@ -11,11 +11,13 @@ import pytest
 from tests.e2e.shop import write_shop
 
 RESTRICTED = """
-mount --bind "$1" /mnt && mount --bind "$1/tmp" /tmp && mount -o remount,ro,bind / && cd / && shift
+mount --bind "$1" /mnt && mount --bind "$1/tmp" "$TMPDIR" && mount -o remount,ro,bind / && cd / && shift
 exec setpriv --reuid 123456 --regid 0 --clear-groups --bounding-set -all,+dac_read_search \
     --inh-caps -all,+dac_read_search --ambient-caps +dac_read_search "$@"
 """
 """The test's interpreter may lie below a folder of root's: hence the one capability, to read."""
+SCRATCH = "/var/tmp" if sys.prefix.startswith("/tmp/") else "/tmp"
+"""What is mounted there hides what was there, which must not be this checkout."""
 
 
 def can_restrict() -> bool:
@@ -37,7 +39,7 @@ def test_a_restricted_user_can_index_and_search(home: dict[str, str], tmp_path: 
     def nearcode(*arguments: str) -> str:
         command = ["unshare", "-m", "bash", "-ec", RESTRICTED, "bash", str(volume)]
         command += [sys.executable, "-m", "nearcode", *arguments]
-        env = {"PATH": "/usr/bin:/bin", "NEARCODE_HOME": "/mnt", "TMPDIR": "/tmp", **home}
+        env = {"PATH": "/usr/bin:/bin", "NEARCODE_HOME": "/mnt", "TMPDIR": SCRATCH, **home}
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
