@@ -1,4 +1,4 @@
-"""As a container may run it: any user without a name or a home, no rights, and nothing to write to but its volume and a folder for scratch."""
+"""As a container may run it: any user without a name or a home, no rights, nothing to write to but its volume and scratch."""
 
 import os
 import shutil
