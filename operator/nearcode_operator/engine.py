@@ -8,7 +8,7 @@ from nearcode.domain.errors import NearcodeError, NotFound
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryStatus
 from nearcode.runtime import wire
-from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS
+from nearcode.runtime.deadlines import DISCONNECT_SECONDS, SYNC_SECONDS
 
 from nearcode_operator.model import Backlog, Engine
 

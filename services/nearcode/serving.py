@@ -13,7 +13,7 @@ from nearcode.auth.local import LocalAuthenticator
 from nearcode.auth.token import TokenAuthenticator
 from nearcode.metering import Metering, meter
 from nearcode.runtime.admission import Admission
-from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS
+from nearcode.runtime.deadlines import DISCONNECT_SECONDS, SYNC_SECONDS
 from nearcode.runtime.health import Health
 from nearcode.runtime.home import Engine
 from nearcode.runtime.metrics import AdmissionMetrics

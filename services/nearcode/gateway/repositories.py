@@ -9,9 +9,10 @@ from nearcode.domain.errors import InvalidRequest, NotFound, PermissionDenied
 from nearcode.domain.principal import Access
 from nearcode.domain.repository import FileStatus, RepositoryStatus
 from nearcode.runtime import wire
+from nearcode.runtime.deadlines import DISCONNECT_SECONDS, SYNC_SECONDS
 
 if TYPE_CHECKING:  # a process that serves nobody and asks nobody need not load gRPC
-    from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS, Client
+    from nearcode.runtime.channel import Client
     from nearcode.runtime.server import Call
 
 _SECONDS = 60.0

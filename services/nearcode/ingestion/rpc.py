@@ -8,7 +8,8 @@ from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import Blob, FileStatus, FileVersion, RepositoryStatus
 from nearcode.ingestion.service import Ingestion
 from nearcode.runtime import wire
-from nearcode.runtime.channel import DISCONNECT_SECONDS, SYNC_SECONDS, Client
+from nearcode.runtime.channel import Client
+from nearcode.runtime.deadlines import DISCONNECT_SECONDS, SYNC_SECONDS
 from nearcode.runtime.server import Call
 
 _SECONDS = 30.0

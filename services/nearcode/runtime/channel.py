@@ -40,10 +40,6 @@ READS = {
 
 REPLACED_SECONDS = 600.0
 """How long calls may go on over a connection whose certificates were replaced: as long as the longest call."""
-SYNC_SECONDS = 960.0
-"""What callers give a Sync: it fetches, for ingestion.fetch_seconds at most, and tells how that went."""
-DISCONNECT_SECONDS = 120.0
-"""What callers give a Disconnect: points of a large repository take a while to go."""
 _REMEMBER_SECONDS = 5.0
 """How long the answer to "is it TLS?" holds: under load, each failed call would look at the server twice."""
 
