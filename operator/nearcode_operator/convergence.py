@@ -8,7 +8,6 @@ from functools import partial
 
 from nearcode.domain.errors import NearcodeError
 from nearcode.domain.errors import Reason as EngineReason
-from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryState
 from nearcode.telemetry.log import get_logger
 
@@ -18,7 +17,7 @@ from nearcode_operator.credentials import Credentials
 from nearcode_operator.errands import Errands, Result
 from nearcode_operator.indexing import Fleet, IndexingJobs, Work
 from nearcode_operator.inventory import Inventory
-from nearcode_operator.model import Engine, Key, Policy, Resource
+from nearcode_operator.model import Engine, Key, Resource
 from nearcode_operator.observation import Observation
 from nearcode_operator.ports import EngineApi
 from nearcode_operator.repositories import Seen, last_sync
@@ -113,7 +112,7 @@ class Convergence:
                 fleet = await self._jobs.converge(works, engine, jobs)
                 self._note(found, fleet)
             await self._workers.converge(engine.backlog)
-        await self._each(found, lambda each: self._tell(each, engine, why, fleet, began))
+        await self._each(found, lambda each: self._tell(each, engine, why, fleet))
         return self._outcome(found, engine, fleet)
 
     async def finalize(self, resource: Resource) -> None:
@@ -191,7 +190,7 @@ class Convergence:
         resource = each.resource
         if each.seen.problems or resource.suspended:
             return
-        due, policy = self._is_due(each), _policy(resource.policy)
+        due, policy = self._is_due(each), resource.policy
         for repository in each.dropped:
             if repository in engine.repositories:
                 self._begin(each, repository, partial(self._engine.disconnect, repository))
@@ -235,9 +234,9 @@ class Convergence:
         ended = [self._errands.results[one].at for one in each.own.values() if one in self._errands.results]
         return max(ended, default=None)
 
-    async def _tell(self, each: _Found, engine: Engine | None, why: str, fleet: Fleet, began: datetime) -> None:
+    async def _tell(self, each: _Found, engine: Engine | None, why: str, fleet: Fleet) -> None:
         results = self._errands.results
-        if any(one in self._errands.running or (one in results and results[one].at >= began) for one in each.dropped):
+        if any(one in self._errands.running or (one in results and results[one].at >= each.began) for one in each.dropped):
             return  # what the engine listed may be older than what was done since
         failed = {one: results[one] for one in each.own.values() if one in results and results[one].failure}
         failures = {one: _failure(each.resource, result) for one, result in failed.items()}
@@ -272,11 +271,7 @@ _SETTLED = (RepositoryState.READY, RepositoryState.FAILED)
 
 
 def _failure(resource: Resource, result: Result) -> str:
-    """Why the last errand failed; empty if it did not. Ingestion sees a Secret through a volume, which follows late."""
+    """Why the last errand failed. Ingestion sees a Secret through a volume, which follows late."""
     if result.reason == EngineReason.CREDENTIALS_MISSING and resource.credentials:
         return f"the engine does not see the credentials of Secret {resource.credentials} yet, which takes up to two minutes"
     return result.failure
-
-
-def _policy(policy: Policy) -> IndexPolicy:
-    return IndexPolicy(policy.include, policy.exclude, policy.largest_file, policy.spaces)

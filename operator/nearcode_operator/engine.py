@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nearcode.api.ingestion.v1 import ingestion_pb2 as pb
+from nearcode.domain.backlog import Backlog
 from nearcode.domain.errors import NearcodeError, NotFound
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryStatus
 from nearcode.runtime import wire
 from nearcode.runtime.deadlines import DISCONNECT_SECONDS, SYNC_SECONDS
 
-from nearcode_operator.model import Backlog, Engine
+from nearcode_operator.model import Engine
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nearcode.domain.backlog import Backlog
+from nearcode.domain.policy import SPACES, IndexPolicy
 from nearcode.domain.repository import RepositoryStatus
 
 GROUP, VERSION, PLURAL, KIND = "nearcode.dev", "v1alpha1", "repositories", "Repository"
@@ -18,16 +20,6 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What of a repository is indexed: patterns in the syntax of .gitignore, bytes (0: the engine's limit), index spaces."""
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    largest_file: int = 0
-    spaces: tuple[str, ...] = ("completion", "chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,7 @@ class Resource:
     """RFC 3339, as Kubernetes writes it. With `uid` it decides who came first."""
     url: str
     branches: tuple[str, ...]
-    policy: Policy = Policy()
+    policy: IndexPolicy = field(default_factory=lambda: IndexPolicy(spaces=SPACES))
     schedule: str = ""
     """Five fields of cron, in UTC."""
     credentials: str = ""
@@ -63,21 +55,11 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
-    """Messages that wait or are worked on. `bulk`: by repository id, for Jobs. `small`, `fill`: by stage (synced, cut,
-    indexed), for the standing workers."""
-
-    bulk: Mapping[str, int] = field(default_factory=dict)
-    small: Mapping[str, int] = field(default_factory=dict)
-    fill: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Engine:
     """The engine at one moment: its repositories by id, and its queues."""
 
     repositories: Mapping[str, RepositoryStatus] = field(default_factory=dict)
-    backlog: Backlog = Backlog()
+    backlog: Backlog = field(default_factory=Backlog)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from nearcode.domain.address import Address
 from nearcode.domain.errors import InvalidRequest
+from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.spaces import CHAT, COMPLETION
 
-from nearcode_operator.model import Limits, Policy
+from nearcode_operator.model import Limits
 
 MOST_BRANCHES, MOST_PATTERNS, MOST_WORKERS, MOST_PRIORITY = 16, 64, 256, 100
 DEFAULT_SCHEDULE = "*/5 * * * *"
@@ -35,7 +36,7 @@ class Specification:
         self.branches: tuple[str, ...] = self._read("branches", _branches, ())
         if self._spec.get("branches") is None:
             self.branches = ("main",)
-        self.policy = Policy(
+        self.policy = IndexPolicy(
             include=self._read("selection.include", _patterns, ()),
             exclude=self._read("selection.exclude", _patterns, ()),
             largest_file=self._read("selection.largestFile", _size, 0),

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from nearcode.domain.backlog import Backlog
 from nearcode.domain.errors import NearcodeError
 from nearcode.telemetry.log import get_logger
 
 from nearcode_operator import scaling
-from nearcode_operator.model import Backlog
 from nearcode_operator.ports import ClusterApi
 from nearcode_operator.settings import WorkerSettings
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nearcode.domain.policy import SPACES, IndexPolicy
 from nearcode.domain.repository import repository_id
-from nearcode_operator.model import Job, Key, Limits, Policy, Resource
+from nearcode_operator.model import Job, Key, Limits, Resource
 from nearcode_operator.resources import InvalidSpec, credentials, job, job_name, parse, read_job, schema_of
 from nearcode_operator.specification import Specification
 
@@ -46,7 +47,7 @@ def read(one: dict[str, Any]) -> Resource:
 
 def test_a_url_alone_is_enough() -> None:
     known = resource()
-    assert (known.url, known.branches, known.policy) == (URL, ("main",), Policy())
+    assert (known.url, known.branches, known.policy) == (URL, ("main",), IndexPolicy(spaces=SPACES))
     assert (known.schedule, known.limits, known.priority, known.suspended) == ("*/5 * * * *", Limits(1, 4), 0, False)
     assert (known.key, known.uid, known.generation) == (Key("code", "shop"), "uid-of-shop", 3)
 
@@ -65,7 +66,7 @@ def test_everything_that_can_be_written_is_read() -> None:
     )
     assert known.url == URL
     assert known.branches == ("main", "release/1.2")
-    assert known.policy == Policy(("src/**",), ("*.min.js",), 512 * 1024, ("completion",))
+    assert known.policy == IndexPolicy(("src/**",), ("*.min.js",), 512 * 1024, ("completion",))
     assert (known.schedule, known.credentials, known.limits) == ("0 3 * * *", "git.token", Limits(2, 8))
     assert (known.priority, known.suspended) == (7, True)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nearcode.domain.address import Address
+from nearcode.domain.backlog import Backlog
 from nearcode.domain.errors import NotFound, PermissionDenied, Reason, Unavailable
 from nearcode.domain.policy import IndexPolicy
 from nearcode.domain.repository import RepositoryState, RepositoryStatus, repository_id
@@ -18,7 +19,7 @@ from nearcode_operator.credentials import Credentials
 from nearcode_operator.errands import Errands
 from nearcode_operator.indexing import IndexingJobs
 from nearcode_operator.inventory import Inventory
-from nearcode_operator.model import Backlog, Engine, Job, Key
+from nearcode_operator.model import Engine, Job, Key
 from nearcode_operator.ports import Listing
 from nearcode_operator.repositories import Seen, read
 from nearcode_operator.settings import JobSettings, WorkerSettings
