@@ -90,9 +90,23 @@ def test_metrics_are_named_as_prometheus_wants_and_say_what_was_done(pages: dict
         r'nearcode_repository_behind_seconds{repository="r\w{20}"} 0.0',
         r'nearcode_queue_messages{stage="cut",stream="work"} \d',
         r'nearcode_retrievals_total{plan="\w+"} [1-9]',
-        r"nearcode_recheck_dropped_total 0.0",
+        r"nearcode_recheck_dropped_total \d",
     ):
         assert re.search(line, all_pages), line
+
+
+def test_the_last_check_has_nothing_to_drop_while_no_revision_switches(engine: Engine, shop: Path) -> None:
+    before = dropped(engine)
+    engine.command("search", "total of the cart", "--repo", str(shop), "--json")
+    engine.command("complete", f"{shop}/shop/cart.py:21:16", "--json", "--deadline", "8000")
+    assert dropped(engine) == before
+
+
+def dropped(engine: Engine) -> float:
+    """Hits that the last check dropped since the engine was started."""
+    doors = [address for name, address in engine.addresses.items() if "ops" in name]
+    pages = "".join(get(door, "/metrics")[1] for door in doors)
+    return sum(float(count) for count in re.findall(r"^nearcode_recheck_dropped_total (\S+)", pages, re.MULTILINE))
 
 
 def test_a_web_page_cannot_read_what_operators_read(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """What people do with Repositories, drawn by chance; and what should be there when they are done."""
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.k8s.installation import Installation
@@ -12,11 +13,13 @@ FILES = (2, 6)
 
 @dataclass
 class Repository:
-    """What somebody made: where it is on the git server, and how often its index had to be built anew, at most."""
+    """What somebody made: where it is on the git server, how often each branch's index had to be built anew, at most, and how
+    often each branch was put in."""
 
     source: str
     branches: list[str]
-    builds: dict[str, int] = field(default_factory=dict)
+    builds: Counter[str] = field(default_factory=lambda: Counter(main=1))
+    lives: Counter[str] = field(default_factory=lambda: Counter(main=1))
 
 
 @dataclass
@@ -43,7 +46,7 @@ class People:
 
     async def _create(self) -> None:
         name = f"repository-{len(self.present) + len(self.deleted)}"
-        made = Repository(f"team/{name}", ["main"], {"main": 1})
+        made = Repository(f"team/{name}", ["main"])
         self.here.git.push(made.source, self._code())
         self.present[name] = made
         await self.here.connect(name, made.source, indexSpaces=["completion"], schedule="* * * * *")
@@ -73,7 +76,8 @@ class People:
         else:
             self.here.git.push(one.source, self._code(), "next")
             one.branches.append("next")
-            one.builds["next"] = one.builds.get("next", 0) + 1
+            one.builds["next"] += 1
+            one.lives["next"] += 1
         await self.here.change(name, branches=one.branches)
         self.done.append(f"branches of {name}: {one.branches}")
 

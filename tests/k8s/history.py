@@ -94,12 +94,17 @@ class History:
         return max((moment.wanted.get(resource, 0) for moment in self.moments), default=0)
 
 
-def doubled(jobs: Iterable[Made]) -> dict[tuple[str, str], list[Made]]:
-    """Repositories and generations for which there was more than one Job, where the one before had not failed."""
+def doubled(jobs: Iterable[Made], lives: Mapping[str, int] | None = None) -> dict[tuple[str, str], list[Made]]:
+    """Repositories and generations for which there were more Jobs that did not fail than `lives`, by the repository's id: how
+    often it was connected, once unless said. Its generations begin anew each time."""
     builds: dict[tuple[str, str], list[Made]] = defaultdict(list)
     for job in jobs:
         builds[job.repository, job.generation].append(job)
-    return {build: made for build, made in builds.items() if sum(job.ended != "Failed" for job in made) > 1}
+    return {
+        build: made
+        for build, made in builds.items()
+        if sum(job.ended != "Failed" for job in made) > (lives or {}).get(build[0], 1)
+    }
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ async def test_an_operator_killed_at_random_calls_does_nothing_twice_and_leaves_
         seconds = time.monotonic() - began
         report(people, struck, seen, node, seconds)
         assert len(struck) == kills
-        assert not doubled(seen.jobs.values())
+        assert not doubled(seen.jobs.values(), lives(here, people))
         assert not node.failed
         await check_engine(here, people)
         await check_nothing_left(here, people)
@@ -102,6 +102,12 @@ async def quiet(here: Installation) -> bool:
 def ids(here: Installation, source: str, branches: list[str]) -> dict[str, str]:
     url = Address.parse(here.git.url(source), "main").url
     return {repository_id(url, branch): branch for branch in branches}
+
+
+def lives(here: Installation, people: People) -> dict[str, int]:
+    """How often each repository, by its id, was connected."""
+    everything = [*people.present.values(), *people.deleted.values()]
+    return {id: one.lives[branch] for one in everything for id, branch in ids(here, one.source, list(one.lives)).items()}
 
 
 async def check_engine(here: Installation, people: People) -> None:
