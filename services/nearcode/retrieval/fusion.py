@@ -61,12 +61,13 @@ class Lanes:
 
 @dataclass(slots=True)
 class Candidate:
-    """A chunk on its way, with what each signal gave it so far, and the lanes that found it."""
+    """A chunk on its way: what each signal gave it so far, the lanes that found it, and how likely it is useful."""
 
     hit: Hit
     reasons: dict[str, float] = field(default_factory=dict)
     score: float = 0.0
     found_by: dict[str, LaneFind] = field(default_factory=dict)
+    probability: float = 0.0
 
     def add(self, reason: str, value: float) -> None:
         """Adds a contribution."""
