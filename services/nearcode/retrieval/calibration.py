@@ -15,7 +15,8 @@ from pathlib import Path
 CALIBRATION_FILE = Path(__file__).with_name("calibration.json")
 
 QUESTION, CURSOR = "question", "cursor"
-"""Kinds of queries, each with its own model: what makes an answer good differs."""
+"""Kinds of queries. Each has a model a plan, as `question hybrid`: what makes an answer good differs, and a lane that did not
+answer is no evidence against what the others found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class Model:
     snippet: Curve
     answer_cutoff: float = 0.0
     snippet_cutoff: float = 0.0
+
+
+UNKNOWN = Model(Curve(), Curve(weights={"answer": 1.0}))
+"""Knows nothing: one half, and no cut-off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,11 @@ def load_models(path: Path = CALIBRATION_FILE) -> Mapping[str, Model]:
     """The models that are shipped with the package, by kind of query."""
     data = json.loads(path.read_text("utf-8"))
     return {kind: model_from(each) for kind, each in data["models"].items()}
+
+
+def model_for(cursor: bool, plan: str) -> Model:
+    """The model for a kind of query under a plan; one that cuts nothing off for a plan that nothing was learned of."""
+    return load_models().get(f"{CURSOR if cursor else QUESTION} {plan}", UNKNOWN)
 
 
 def model_from(data: Mapping[str, object]) -> Model:

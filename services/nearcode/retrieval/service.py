@@ -17,7 +17,7 @@ from nearcode.domain.repository import Revision, Revisions
 from nearcode.domain.retrieval import Context, Query
 from nearcode.domain.spaces import Opened, View, Views
 from nearcode.retrieval.budget import cut
-from nearcode.retrieval.calibration import CURSOR, QUESTION, judge, load_models
+from nearcode.retrieval.calibration import judge, model_for
 from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.evidence import weigh
@@ -253,8 +253,7 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     fused = fuse(lanes, call.intent.symbolic, fit)
     ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
-    model = load_models()[CURSOR if call.query.cursor else QUESTION]
-    verdict = judge(model, evidence, [candidate.score for candidate in ranked])
+    verdict = judge(model_for(call.query.cursor is not None, lanes.plan), evidence, [candidate.score for candidate in ranked])
     for candidate, probability in zip(ranked, verdict.snippets, strict=True):
         candidate.probability = probability
     good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
