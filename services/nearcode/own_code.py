@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nearcode.domain.errors import InvalidRequest, NotFound, Reason, Unavailable
 from nearcode.domain.principal import Principal
 from nearcode.domain.repository import FileVersion, RepositoryState, RepositoryStatus, blob_id
+from nearcode.domain.retrieval import Snippet
 from nearcode.domain.spaces import CHAT, COMPLETION
 from nearcode.evaluation.asking import Answer, Asking
 from nearcode.evaluation.commits import LOG_FORMAT, NEWEST, Commit, parse_log
@@ -230,12 +231,19 @@ async def _evaluate(app: "App", code: Path, subject: Subject, space: str, tell: 
     status = await _indexed(app, code, subject.name, space == CHAT, tell)
     seconds = time.perf_counter() - began
     scope = Principal("evaluation", 0, frozenset([status.id])).scope()
-    asking = Asking(await app.retriever(), scope, subject.files)
+    asking = Asking(await app.retriever(), scope, subject.files, fit)
     answers: list[Answer] = []
     for number, question in enumerate(subject.questions):
         tell(f"asking {subject.name}, {space}", number, len(subject.questions))
         answers.append(await asking.answer(question))
     return Evaluated(subject.name, space, status.files, status.chunks, seconds, tuple(answers), subject.unfit)
+
+
+def fit(snippets: Sequence[Snippet], tokens: int) -> list[Snippet]:
+    """What a prompt with room for so many tokens gets."""
+    from nearcode.retrieval.budget import cut
+
+    return cut(snippets, tokens)[0]
 
 
 async def _indexed(app: "App", code: Path, name: str, chat: bool, tell: Tell) -> RepositoryStatus:

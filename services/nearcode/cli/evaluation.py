@@ -17,6 +17,7 @@ from nearcode.domain.spaces import CHAT, COMPLETION
 
 if TYPE_CHECKING:
     from nearcode.evaluation.comparison import Difference
+    from nearcode.evaluation.interval import Estimate
     from nearcode.evaluation.results import Evaluation, Row
     from nearcode.own_code import Plan
 
@@ -26,7 +27,8 @@ _KINDS = ("documentation", "commit", "call", "completion")
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
-_COLUMNS = ("ndcg@10", "hit@10", "recall@500", "recall@2000", "precision@2000", "lift@2000")
+_CURVES = f"{'recall at 500 to 4k':<19}  {'precision, the same':<19}"
+_HEADING = f"  {'questions':<20} {'nDCG@10':>12} {'hit@10':>12}  {_CURVES}  {'lift at 2k':>12}"
 
 
 class Eval(click.Group):
@@ -169,28 +171,33 @@ def overrides(changes: Sequence[str]) -> dict[str, object]:
 
 
 def _table(found: "Evaluation", rows: Sequence["Row"]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("repository", "space", "questions"):
-        table.add_column(name, overflow="fold")
-    for name in _COLUMNS:
-        table.add_column(name, justify="right")
+    """A block for each repository and space."""
+    told = {(one.repository, one.space): one for one in found.evaluated}
+    shown: tuple[str, str] | None = None
     for row in rows:
-        cells = [_cell(row, name) for name in _COLUMNS]
-        table.add_row(output.one_line(row.repository), row.space, f"{row.questions} {row.kind}", *cells)
-    console = Console(no_color=click.get_current_context().color is False or None, highlight=False)
-    console.print(table, end="")
-    for one in found.evaluated:
-        unfit = f"; {one.unfit} questions no longer fit the code" if one.unfit else ""
-        output.note(
-            f"{one.repository}, {one.space}: {one.files} files, {one.chunks} chunks in {one.seconds:.1f} s{unfit}", err=False
-        )
-    output.note(
-        "mean, with the half width of its 95 % interval; recall of a completion: names that only other files show", err=False
-    )
+        if (row.repository, row.space) != shown:
+            shown = row.repository, row.space
+            one = told.get(shown)
+            about = f"{one.files} files, {one.chunks} chunks in {one.seconds:.1f} s" if one else "repositories equally heavy"
+            unfit = f"; {one.unfit} questions no longer fit the code" if one and one.unfit else ""
+            click.secho(f"{output.one_line(row.repository)}, {row.space} space: {about}{unfit}", bold=True)
+            click.echo(_HEADING)
+        click.echo(_line(row))
+    output.note("means and half their 95 % intervals; in a completion, names are found that only other files show", err=False)
+
+
+def _line(row: "Row") -> str:
+    curves = [" ".join(f"{one.mean:.2f}" for one in _curve(row, name)) for name in ("recall", "precision")]
+    exact = [_cell(row, name) for name in ("ndcg@10", "hit@10", "lift@2000")]
+    return f"  {row.questions:>5} {row.kind:<14} {exact[0]:>12} {exact[1]:>12}  {curves[0]:<19}  {curves[1]:<19} {exact[2]:>13}"
+
+
+def _curve(row: "Row", name: str) -> "list[Estimate]":
+    """The means at each token budget."""
+    from nearcode.evaluation.asking import BUDGETS
+    from nearcode.evaluation.interval import Estimate
+
+    return [row.metrics.get(f"{name}@{budget}", Estimate(0.0, 0.0, 0.0, 0)) for budget in BUDGETS]
 
 
 def _cell(row: "Row", name: str) -> str:

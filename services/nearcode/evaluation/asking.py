@@ -12,10 +12,14 @@ from nearcode.evaluation.scoring import FIRST, names_found, names_precision, ndc
 BUDGETS = (500, 1_000, 2_000, 4_000)
 """Tokens that a prompt has room for."""
 MAIN_BUDGET = 2_000
-_AT_BUDGET = 50
-"""Snippets asked for when the budget is the limit: 4,000 tokens hold fewer."""
+_ASKED = 25
+"""Snippets asked for: as many as the lanes bring candidates for anyway, and about 4,000 tokens."""
 _SECONDS = 60.0
 """Nobody waits: the plan is never a cheaper one."""
+
+
+Fit = Callable[[Sequence[Snippet], int], Sequence[Snippet]]
+"""Ranked snippets and a number of tokens to those that a prompt of this size gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +49,28 @@ class Asking:
     retriever: Retriever
     scope: Scope
     files: Mapping[str, bytes]
+    fit: Fit
     clock: Callable[[], float] = time.perf_counter
 
     async def answer(self, question: Question) -> Answer:
-        """Asks once for the best ten, and once for each token budget. Raises what the retriever raises."""
-        began = self.clock()
-        first = await self._ask(question, FIRST, 0)
-        metrics = {"ms": (self.clock() - began) * 1e3}
-        if question.answers:
-            score = ndcg(first, question.answers)
-            metrics |= {"ndcg@10": score, "hit@10": float(score > 0)}
-        for budget in BUDGETS:
-            metrics |= _at_budget(question, await self._ask(question, _AT_BUDGET, budget), budget)
-        return Answer(question.id, question.kind, metrics)
-
-    async def _ask(self, question: Question, limit: int, tokens: int) -> Sequence[Snippet]:
+        """Asks once, and fits what comes back to each token budget. Raises what the retriever raises."""
         cursor = code_cursor(question.cursor, self.files[question.cursor.path]) if question.cursor else None
-        query = Query(question=question.text, cursor=cursor, limit=limit, tokens=tokens)
-        return (await self.retriever.retrieve(self.scope, query, _SECONDS)).snippets
+        query = Query(question=question.text, cursor=cursor, limit=_ASKED)
+        began = self.clock()
+        snippets = (await self.retriever.retrieve(self.scope, query, _SECONDS)).snippets
+        milliseconds = (self.clock() - began) * 1e3
+        return Answer(question.id, question.kind, {**scores(question, snippets, self.fit), "ms": milliseconds})
+
+
+def scores(question: Question, snippets: Sequence[Snippet], fit: Fit) -> dict[str, float]:
+    """The metrics of ranked snippets as an answer."""
+    metrics: dict[str, float] = {}
+    if question.answers:
+        score = ndcg(snippets[:FIRST], question.answers)
+        metrics = {"ndcg@10": score, "hit@10": float(score > 0)}
+    for budget in BUDGETS:
+        metrics |= _at_budget(question, fit(snippets, budget), budget)
+    return metrics
 
 
 def _at_budget(question: Question, snippets: Sequence[Snippet], tokens: int) -> dict[str, float]:
