@@ -14,6 +14,7 @@ from nearcode.domain.index import (
     LaneQuery,
     LexicalQuery,
     ModelProfile,
+    Near,
     Point,
     Sparse,
 )
@@ -89,10 +90,16 @@ class Maker:
         limit = self._choices.choice([1, 5, 50])
         kind = self._choices.randrange(3)
         if kind == 0:
-            return DenseQuery(self.vector(), limit, below)
+            return DenseQuery(self.vector(), limit, below, self.near())
         if kind == 1:
-            return LexicalQuery(self.terms(6), limit, below)
+            return LexicalQuery(self.terms(6), limit, below, self.near())
         return DefinitionQuery(tuple(self._choices.sample(["load", "save", "größe", "absent"], 2)), limit, below)
+
+    def near(self) -> Near | None:
+        """Some files of a repository that the scope may not hold, maybe none; or no such narrowing."""
+        paths = ["src/app.py", "src/web/f0.py", "src/web/f1.py", "docs/f1.py", "docs/f2.py", "gone.py"]
+        chosen = tuple(self._choices.sample(paths, self._choices.randint(0, len(paths))))
+        return self._choices.choice([None, Near(self._choices.choice(["r1", "r2", "another", "foreign"]), chosen)])
 
     def scope(self, repositories: Sequence[str]) -> Scope:
         """Some of these repositories, maybe none."""
@@ -102,11 +109,13 @@ class Maker:
 def readable(points: Iterable[Point], where: Scope, query: LaneQuery) -> list[Point]:
     """The points that may answer a query."""
     below = query.path_prefix.rstrip("/")
+    near = None if isinstance(query, DefinitionQuery) else query.near
     return [
         point
         for point in points
         if point.live
         and point.chunk.repository in where.repositories
+        and (near is None or (point.chunk.repository == near.repository and point.chunk.path in near.paths))
         and (not below or point.chunk.path == below or point.chunk.path.startswith(below + "/"))
     ]
 

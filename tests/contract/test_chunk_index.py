@@ -12,7 +12,7 @@ import pytest
 from nearcode.adapters.qdrant import QdrantChunkIndex
 from nearcode.adapters.qdrant_edge import EdgeChunkIndex
 from nearcode.domain.errors import Conflict, Reason, Unavailable
-from nearcode.domain.index import DefinitionQuery, DenseQuery, IndexSpace, LaneQuery, LexicalQuery, ModelProfile, Sparse
+from nearcode.domain.index import DefinitionQuery, DenseQuery, IndexSpace, LaneQuery, LexicalQuery, ModelProfile, Near, Sparse
 
 from tests.contract.chunk_points import SPACE, Maker, expected, nothing, scope, stored_ids
 from tests.servers import Server, eventually
@@ -110,6 +110,22 @@ async def test_search_finds_what_brute_force_finds_and_nothing_outside_the_scope
             assert len({hit.id for hit in hits}) == len(hits)
             for hit in hits:
                 assert hit.score == pytest.approx(scores[hit.id], abs=1e-4)
+
+
+async def test_files_near_by_are_found_in_their_repository_alone_and_only_by_who_may_read_it(index: Index) -> None:
+    maker = Maker()
+    mine, theirs = maker.point("r1", "src/app.py"), maker.point("r2", "src/app.py")
+    other = maker.point("r1", "src/other.py")
+    await index.upsert([mine, theirs, other])
+    for repository, wanted in (("r1", [mine.id]), ("r2", []), ("another", [])):
+        near = Near(repository, ("src/app.py", "gone.py"))
+        lanes: list[LaneQuery] = [DenseQuery(mine.vector, 5, near=near), LexicalQuery(mine.lexical, 5, near=near)]
+        assert [[hit.id for hit in hits] for hits in await index.search(scope("r1"), lanes)] == [wanted, wanted]
+    nowhere = DenseQuery(mine.vector, 5, near=Near("r1", ()))
+    assert await index.search(scope("r1"), [nowhere, DenseQuery(mine.vector, 5, "docs", Near("r1", ("src/app.py",)))]) == [
+        [],
+        [],
+    ]
 
 
 async def test_a_user_who_may_read_nothing_finds_nothing(index: Index) -> None:

@@ -49,7 +49,7 @@ def test_a_question_finds_the_code_that_answers_it(engine: Engine, shop: Path, q
     (answer,) = engine.json("search", question, "--repo", str(shop), "--json")
     best = answer["results"][0]
     assert best["path"] == path
-    assert set(best) == {"path", "start_line", "end_line", "score", "reasons", "text"}
+    assert set(best) == {"path", "start_line", "end_line", "score", "reasons", "text", "probability"}
     assert sum(best["reasons"].values()) == pytest.approx(best["score"])
     lines = (shop / path).read_text().splitlines()
     assert best["text"].splitlines()[0].strip() in [line.strip() for line in lines]

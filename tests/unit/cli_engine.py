@@ -23,7 +23,7 @@ from nearcode.domain.repository import (
     Workspace,
     repository_id,
 )
-from nearcode.domain.retrieval import CodeCursor, Snippet
+from nearcode.domain.retrieval import CodeCursor, LaneFind, Query, Snippet
 from nearcode.domain.spaces import Comparison, Coverage, SpaceState, SpaceStatus
 
 STAGES = (
@@ -31,12 +31,15 @@ STAGES = (
     StageReport("retrieve", 500.0, 12.5, 487.5, 1.25),
     StageReport("generate", 2400.0, 300.0, 2100.0, 13.75),
 )
-REPORT = Report(id="c1", plan="hybrid", model="tiny", untrusted=True, stages=STAGES, trace_id="ab12", finish_reason="stop")
+REPORT = Report(
+    id="c1", plan="hybrid", model="tiny", untrusted=True, stages=STAGES, trace_id="ab12", finish_reason="stop", probability=0.75
+)
 
 
 def snippet(path: str = "src/login.py", line: int = 3, text: str = "def login():\n    return token\n") -> Snippet:
     return Snippet(
-        "r1", path, "b1", line, line + 1, 0.75, text, {"dense": 0.5, "lexical": 0.25}, definitions=("login",)
+        "r1", path, "b1", line, line + 1, 0.75, text, {"dense": 0.5, "lexical": 0.25}, definitions=("login",),
+        lanes=(LaneFind("dense", 2, 0.625), LaneFind("lexical", 1, 4.5)), probability=0.875,
     )  # fmt: skip
 
 
@@ -128,7 +131,14 @@ class FakeAssistant:
         return self._stream()
 
     async def search(
-        self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float
+        self,
+        user: str,
+        workspaces: Sequence[Workspace],
+        query: str,
+        limit: int,
+        min_score: float,
+        seconds: float,
+        everything: bool = False,
     ) -> Found:
         if self.failure:
             raise self.failure
@@ -145,9 +155,11 @@ class FakeAssistant:
         self.workspaces.append(workspace)
         return Found(self.snippets, self.report)
 
-    async def explain(self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, seconds: float) -> Found:
+    async def explain(self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float) -> Found:
+        self.asked.append(query)
+        self.workspaces += workspaces
         loser = replace(snippet("src/other.py"), score=0.1, lost_because="beyond the limit")
-        return Found(self.snippets, self.report, (loser,))
+        return Found(self.snippets, self.report, (loser,), {"unknown words": 0.25})
 
     async def report_outcome(self, user: str, completion: str, outcome: str) -> None:
         raise NotImplementedError

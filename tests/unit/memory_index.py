@@ -6,7 +6,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
-from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, LexicalQuery, Point, StoredPoint
+from nearcode.domain.index import (
+    DefinitionQuery,
+    DenseQuery,
+    Hit,
+    IndexSpace,
+    LaneQuery,
+    LexicalQuery,
+    Near,
+    Point,
+    StoredPoint,
+)
 from nearcode.domain.principal import Scope
 from numpy.typing import NDArray
 
@@ -43,7 +53,8 @@ class MemoryIndex:
     def _answer(self, scope: Scope, query: LaneQuery) -> list[Hit]:
         scores = self._scores(query)
         order = sorted(scores, key=lambda row: (-scores[row], self._rows[row].id))
-        kept = [row for row in order if self._readable(scope, self._rows[row], query.path_prefix)]
+        near = None if isinstance(query, DefinitionQuery) else query.near
+        kept = [row for row in order if self._readable(scope, self._rows[row], query.path_prefix, near)]
         return [self._hit(row, scores[row]) for row in kept[: query.limit]]
 
     def _scores(self, query: LaneQuery) -> dict[int, float]:
@@ -62,7 +73,9 @@ class MemoryIndex:
         wanted = set(query.names)
         return {row: 1.0 for row, point in enumerate(self._rows) if wanted & set(point.chunk.definitions)}
 
-    def _readable(self, scope: Scope, point: Point, path_prefix: str) -> bool:
+    def _readable(self, scope: Scope, point: Point, path_prefix: str, near: Near | None) -> bool:
+        if near and (point.chunk.repository != near.repository or point.chunk.path not in near.paths):
+            return False
         folder = path_prefix.rstrip("/")
         path = point.chunk.path
         inside = not folder or path == folder or path.startswith(folder + "/")

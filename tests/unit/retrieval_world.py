@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from nearcode.domain.chunk import Chunk, point_id
+from nearcode.domain.graph import GraphFacts, Links, pack_links
+from nearcode.domain.imports import python_imports
 from nearcode.domain.index import ChunkIndex, Embedder, FileTexts, IndexSpace, ModelProfile, Point
 from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.repository import Revision, blob_id
@@ -77,6 +79,12 @@ class MemoryRevision:
 
     def paths(self) -> Sequence[str]:
         return sorted(self.texts)
+
+    def graph_facts(self) -> GraphFacts:
+        links = {path: Links(python_imports(text), tuple(_DEFINES.findall(text))) for path, text in self.texts.items()}
+        terms = {path: sorted({term_id(term) for term in count_terms(text)}) for path, text in self.texts.items()}
+        packed = {path: pack_links(each, 10_000) for path, each in sorted(links.items())}
+        return GraphFacts(packed, {path: np.array(ids, "<u4").tobytes() for path, ids in sorted(terms.items())})
 
 
 class MemoryRevisions:

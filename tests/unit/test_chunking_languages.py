@@ -1,6 +1,5 @@
 """A developer finds his code in pieces that follow its definitions, in every language that has a grammar."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,9 @@ from nearcode.domain.chunk import Chunk
 from nearcode.domain.languages import LANGUAGES, language_of
 from nearcode.events.cutting import cut
 
+from tests.unit.chunked_languages import EXPECTED, Piece
+
 SOURCES = Path(__file__).parents[1] / "corpus" / "languages"
-
-
-@dataclass
-class Piece:
-    """A chunk as a person would describe it."""
-
-    kind: str
-    name: str
-    lines: tuple[int, int]
-    scopes: str = ""
 
 
 def chunks_of(name: str) -> tuple[FileOutline, list[Chunk]]:
@@ -42,109 +33,6 @@ def pieces_of(name: str) -> list[Piece]:
     ]
 
 
-EXPECTED = {
-    "shop.py": [
-        Piece("block", "logger", (1, 9)),
-        Piece("class", "Order", (12, 31)),
-        Piece("method", "__init__", (17, 18), "Order"),
-        Piece("method", "total", (20, 23), "Order"),
-        Piece("method", "ship", (25, 31), "Order"),
-        Piece("function", "with_tax", (34, 36)),
-    ],
-    "cart.js": [
-        Piece("block", "LIMIT", (1, 4)),
-        Piece("function", "total", (6, 9)),
-        Piece("class", "Cart", (11, 23)),
-        Piece("method", "add", (14, 18), "Cart"),
-        Piece("method", "remove", (20, 22), "Cart"),
-        Piece("function", "CartView", (25, 28)),
-        Piece("function", "clear", (30, 32)),
-        Piece("block", "", (34, 34)),
-    ],
-    "client.ts": [
-        Piece("block", "", (1, 2)),
-        Piece("class", "Transport", (4, 7)),
-        Piece("class", "Handler", (9, 11)),
-        Piece("class", "State", (13, 16)),
-        Piece("class", "Client", (18, 31)),
-        Piece("method", "constructor", (22, 24), "Client"),
-        Piece("method", "send", (26, 28), "Client"),
-        Piece("function", "encode", (34, 36), "Wire.Format"),
-    ],
-    "button.tsx": [Piece("block", "", (1, 1)), Piece("class", "Props", (3, 5)), Piece("function", "Button", (7, 13))],
-    "Account.java": [
-        Piece("block", "", (1, 4)),
-        Piece("class", "Account", (6, 29)),
-        Piece("method", "Account", (11, 13), "Account"),
-        Piece("method", "withdraw", (15, 22), "Account"),
-        Piece("class", "Listener", (24, 26), "Account"),
-    ],
-    "server.go": [
-        Piece("block", "DefaultPort", (1, 8)),
-        Piece("class", "Server", (10, 14)),
-        Piece("class", "Handler", (16, 18)),
-        Piece("method", "Listen", (20, 24), "Server"),
-        Piece("function", "New", (26, 28)),
-    ],
-    "cache.rs": [
-        Piece("block", "CAPACITY", (1, 4)),
-        Piece("class", "Cache", (6, 10)),
-        Piece("class", "Evict", (12, 14)),
-        Piece("class", "", (16, 23)),
-        Piece("method", "evict", (17, 22), "Cache"),
-        Piece("function", "fresh", (25, 27)),
-        Piece("function", "cached", (29, 33)),
-        Piece("block", "", (36, 36), "tests"),
-        Piece("function", "evicts", (38, 41), "tests"),
-    ],
-    "list.c": [
-        Piece("block", "LIST_MAX", (1, 5)),
-        Piece("function", "LIST_EACH", (6, 7)),
-        Piece("class", "node_t", (9, 12)),
-        Piece("class", "order", (14, 17)),
-        Piece("block", "list_free", (19, 21)),
-        Piece("function", "list_push", (23, 29)),
-    ],
-    "shape.cpp": [
-        Piece("block", "", (1, 4)),
-        Piece("class", "Shape", (6, 22), "geometry"),
-        Piece("method", "Shape", (10, 12), "geometry.Shape"),
-        Piece("method", "operator==", (16, 18), "geometry.Shape"),
-        Piece("method", "area", (24, 26), "geometry.Circle"),
-        Piece("method", "points", (28, 30), "geometry.Circle"),
-    ],
-    "header.h": [
-        Piece("block", "", (1, 2)),
-        Piece("class", "Peer", (3, 8), "net"),
-        Piece("method", "greet", (5, 7), "net.Peer"),
-    ],
-    "Repo.cs": [
-        Piece("block", "", (1, 4)),
-        Piece("class", "OrderRepository", (6, 23), "Example.Shop"),
-        Piece("method", "OrderRepository", (14, 17), "Example.Shop.OrderRepository"),
-        Piece("method", "FindAsync", (19, 22), "Example.Shop.OrderRepository"),
-        Piece("class", "IOrders", (25, 28), "Example.Shop"),
-    ],
-    "player.rb": [
-        Piece("block", "", (1, 2)),
-        Piece("class", "Music", (4, 31)),
-        Piece("class", "Player", (7, 30), "Music"),
-        Piece("method", "initialize", (12, 14), "Music.Player"),
-        Piece("method", "play", (16, 19), "Music.Player"),
-        Piece("method", "default", (22, 24), "Music.Player"),
-        Piece("method", "named", (27, 29), "Music.Player"),
-    ],
-    "Mailer.php": [
-        Piece("block", "RETRIES", (1, 10)),
-        Piece("class", "Mailer", (12, 32)),
-        Piece("method", "__construct", (21, 24), "Mailer"),
-        Piece("method", "send", (26, 31), "Mailer"),
-        Piece("function", "render_mail", (34, 37)),
-    ],
-    "deploy.sh": [Piece("lines", "build", (1, 10))],
-    "Song.kt": [Piece("lines", "Song", (1, 13))],
-}
-
 IMPORTS = {
     "shop.py": ("logging", "decimal", "shop.stock"),
     "cart.js": ("react", "./format"),
@@ -156,6 +44,16 @@ IMPORTS = {
     "Repo.cs": ("System.Collections.Generic", "Example.Data"),
     "player.rb": ("json", "lib/band"),
     "Mailer.php": ("App\\Models\\User", "Psr\\Log", "LoggerInterface", "NullLogger", "/helpers.php"),
+    "Garden.kt": ("com.example.water.Pump", "kotlinx.coroutines.delay"),
+    "Weather.swift": ("Foundation", "Sensors.Barometer"),
+    "Ledger.scala": ("scala.collection.mutable", "bank.money.{Amount, Currency}"),
+    "router.lua": ("vendor.json", "log"),
+    "backup.sh": ("./lib/colors.sh", "/lib/log.sh"),
+    "Parser.hs": ("Data.Map.Strict", "Data.Text"),
+    "account.ex": ("GenServer", "Bank.{Ledger, Receipt}", "Ecto.Query", "Logger"),
+    "queue.zig": ("std", "clock.zig"),
+    "page.html": ("css/site.css", "js/lamp.js"),
+    "theme.css": ("reset.css",),
 }
 
 
@@ -220,6 +118,15 @@ def test_decorators_attributes_and_templates_belong_to_their_definition() -> Non
         ("Repo.cs", "FindAsync", {"QueryAsync", "Key", "Order"}),
         ("player.rb", "play", {"decode", "Speaker", "emit"}),
         ("Mailer.php", "send", {"User", "Receipt", "Message", "render_mail"}),
+        ("Garden.kt", "water", {"Receipt", "forEach", "open", "pause"}),
+        ("Weather.swift", "latest", {"Reading", "StationError", "calibrate"}),
+        ("Ledger.scala", "book", {"Entry", "Clock", "Validator", "check", "append"}),
+        ("router.lua", "add", {"Router", "info", "Route", "make"}),
+        ("backup.sh", "make_archive", {"tar", "say", "TARGET"}),
+        ("Parser.hs", "parseMenu", {"Menu", "fromList", "concatMap", "splitLines"}),
+        ("account.ex", "deposit", {"Logger", "info", "Ledger", "book"}),
+        ("queue.zig", "normalize", {"Job", "print", "Clock", "stamp"}),
+        ("orders.sql", "open_orders", {"orders", "customers"}),
     ],
 )
 def test_a_chunk_tells_which_names_it_uses(name: str, definition: str, used: set[str]) -> None:
@@ -237,9 +144,61 @@ def test_the_language_of_a_file_is_told_by_its_name_or_its_first_line() -> None:
     ]  # fmt: skip
     assert name_of("bin/tool", b"#!/usr/bin/env -S python3.12 -u\n") == "python"
     assert name_of("bin/tool", b"#!/bin/sh\n") == "bash"
-    for path in ("README.md", "a.json", "package-lock.json", "x.lock", "logo.svg", "data.csv", "x.min.js", "bin/tool", ""):
+    for path in (
+        "README.md",
+        "notes.rst",
+        "a.json",
+        "package-lock.json",
+        "x.lock",
+        "logo.svg",
+        "data.csv",
+        "x.min.js",
+        "bin/tool",
+        "",
+    ):
         assert language_of(path) is None, path
-    assert sum(1 for language in LANGUAGES.values() if language.grammar) == 12
+    assert sum(1 for language in LANGUAGES.values() if language.grammar) == 24
+
+
+def test_prose_and_data_are_no_part_of_an_index_but_are_cut_when_asked_for() -> None:
+    for path, name in {"README.md": "markdown", "a.json": "json", "notes.rst": "restructuredtext", "x.yml": "yaml"}.items():
+        language = language_of(path, asked=True)
+        assert language and (language.name, language.asked_only) == (name, True), path
+    assert language_of("package-lock.lock", asked=True) is None
+
+
+def test_clauses_and_signatures_of_one_function_are_one_chunk() -> None:
+    assert one("Parser.hs", "keyed").text.startswith("keyed :: Dish -> [(Text, Dish)]\nkeyed (Dish n p)")
+    assert one("Parser.hs", "parseMenu").header.split("\n")[1:] == [
+        "parseMenu :: Text -> Menu",
+        "Reads a whole menu. Lines that hold no dish are skipped.",
+    ]
+    source = b"defmodule A do\n" + b"".join(b"  def f(%d) do\n    %d\n  end\n\n" % (n, n) for n in range(3)) + b"end\n"
+    assert [chunk.text.count("def f(") for chunk in cut("r", outline("a.ex", source), source)] == [1, 3]
+
+
+def test_modules_and_functions_of_elixir_come_with_their_documentation() -> None:
+    assert one("account.ex", "Bank.Account").header.split("\n")[-1] == "Holds the money of one customer."
+    deposit = one("account.ex", "deposit")
+    assert deposit.header.split("\n")[-1] == "Puts money in." and deposit.text.startswith('  @doc """\n  Puts money in.')
+
+
+def test_hundreds_of_small_rules_and_elements_become_few_chunks() -> None:
+    rules = b"".join(b".c%d {\n  color: red;\n}\n\n" % number for number in range(600))
+    boxes = b"".join(b'<div id="d%d">\n  <p>text</p>\n</div>\n' % number for number in range(600))
+    for path, source in {"a.css": rules, "a.html": b"<html>\n<body>\n" + boxes + b"</body>\n</html>\n"}.items():
+        chunks = cut("r", outline(path, source), source)
+        assert len(chunks) < 50 and all(chunk.end_line - chunk.start_line < 60 for chunk in chunks)
+        assert len({name for chunk in chunks for name in chunk.definitions}) == 600
+
+
+def test_a_long_text_is_cut_along_its_headings() -> None:
+    parts = [f"## Part {number}\n\n" + f"About it, line by line {number}.\n" * 20 + "\n" for number in range(9)]
+    source = ("# Manual\n\nWhat this is.\n\n" + "".join(parts)).encode()
+    chunks = cut("r", outline("manual.md", source), source)
+    assert [chunk.definitions[0] for chunk in chunks] == ["Manual", *(f"Part {number}" for number in range(9))]
+    assert chunks[0].text.startswith("# Manual\n\nWhat this is.\n") and "## Part 8" in chunks[0].text
+    assert chunks[3].scopes == ("Manual",) and chunks[3].kind == "section"
 
 
 def test_a_header_with_classes_is_read_as_cpp_and_one_without_as_c() -> None:

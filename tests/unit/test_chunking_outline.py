@@ -29,13 +29,25 @@ PATHS = [
     "a.php",
     "a.sh",
     "a.hs",
+    "a.kt",
+    "a.swift",
+    "a.scala",
+    "a.lua",
+    "a.ex",
+    "a.zig",
+    "a.sql",
+    "a.html",
+    "a.css",
+    "a.md",
+    "a.fish",
 ]
 
 fragments = st.sampled_from(
     [
         "class A:\n", "def f(x):\n", "    return 1\n", "\n", "}", "{\n", "function f() {\n", "#", "// c\n", "/* ", "*/\n",
         "é漢", '"', "'", "@d\n", "impl X {\n", "namespace n {\n", "end\n", "module M\n", "\r\n", "\t", "=> ", "struct S {",
-        ";\n", "(", ")",
+        ";\n", "(", ")", "fun f() {\n", "defmodule A do\n", "f :: Int\nf = 1\n", "<div id=\"a\">\n", "</div>\n", ".a {\n",
+        "# A\n\n", "create table t (\n", "function f()\n", "fi\n", "$$", "<!--", "-->",
     ]
 )  # fmt: skip
 sources = st.one_of(
@@ -125,7 +137,7 @@ def test_an_empty_file_is_indexed_without_chunks(source: bytes) -> None:
 
 
 def test_a_kind_of_file_that_is_not_indexed_says_so() -> None:
-    found = outline("notes.md", b"# Notes\n")
+    found = outline("logo.png", b"# Notes\n")
     assert (found.state, found.reason) == (FILE_STATE_SKIPPED, "not a kind of file that is indexed")
 
 
@@ -164,7 +176,7 @@ def test_a_class_of_many_fields_keeps_them_all() -> None:
 
 def test_windows_begin_with_the_functions_they_hold() -> None:
     source = "".join(f"# About {number}\nf{number}() {{\n" + "  echo hello\n" * 15 + "}\n\n" for number in range(12)).encode()
-    found = outline("a.sh", source)
+    found = outline("a.fish", source)
     check(found, source)
     assert all(chunk.text.startswith("# About") and chunk.kind == "lines" for chunk in cut("r", found, source))
 

@@ -21,6 +21,7 @@ SEARCH_RESULT = {
     "score": 0.75,
     "reasons": {"dense": 0.5, "lexical": 0.25},
     "text": "def login():\n    return token\n",
+    "probability": 0.875,
 }
 
 
@@ -92,7 +93,7 @@ def test_search_prints_its_contract(indexed: Terminal, project: Path) -> None:
     code, out, err = indexed.run("search", "login", "--repo", str(project), "--json", "--limit", "3", "--min-score", "0.2")
     answer = json.loads(out)
     assert (code, err) == (0, "")
-    assert list(answer) == ["query", "results", "took_ms"]
+    assert list(answer) == ["query", "results", "took_ms", "useful", "probability"]
     assert answer["query"] == "login"
     assert answer["results"] == [SEARCH_RESULT]
     assert answer["took_ms"] > 0

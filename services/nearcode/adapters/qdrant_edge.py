@@ -17,7 +17,7 @@ from opentelemetry import trace
 from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters.qdrant_edge_wire import Batch, Lane, Page
 from nearcode.domain.errors import Conflict, NearcodeError, Reason, Unavailable
-from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint
+from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint, may_find
 from nearcode.domain.principal import Scope
 from nearcode.runtime.child import Worker, WorkerDied, WorkerFailed
 from nearcode.telemetry import conventions
@@ -88,7 +88,8 @@ class EdgeChunkIndex:
 
     async def search(self, scope: Scope, queries: Sequence[LaneQuery]) -> list[list[Hit]]:
         """See `ChunkIndex`."""
-        lanes = {index: lane for index, query in enumerate(queries) if (lane := _lane(query))}
+        asked = {index: query for index, query in enumerate(queries) if may_find(scope, query)}
+        lanes = {index: lane for index, query in asked.items() if (lane := _lane(query))}
         if not scope.repositories or not lanes:
             return [[] for _ in queries]
         answers = await self._call("search", sorted(scope.repositories), list(lanes.values()))
@@ -225,12 +226,15 @@ def _lane(query: LaneQuery) -> Lane | None:
     below = layout.folder(query.path_prefix)
     if query.limit <= 0:
         return None
-    if isinstance(query, DenseQuery):
-        return Lane(query.limit, below, dense=query.vector.astype("float32", copy=False).tobytes())
     if isinstance(query, DefinitionQuery):
         return Lane(query.limit, below, names=query.names) if query.names else None
+    repository, paths = (query.near.repository, query.near.paths) if query.near else ("", ())
+    if isinstance(query, DenseQuery):
+        vector = query.vector.astype("float32", copy=False).tobytes()
+        return Lane(query.limit, below, dense=vector, repository=repository, paths=paths)
     terms, weights = query.terms.indices.astype("uint32", copy=False), query.terms.values.astype("float32", copy=False)
-    return Lane(query.limit, below, terms=terms.tobytes(), weights=weights.tobytes()) if len(terms) else None
+    lane = Lane(query.limit, below, terms=terms.tobytes(), weights=weights.tobytes(), repository=repository, paths=paths)
+    return lane if len(terms) else None
 
 
 def _hit(point: str, score: float, repository: str, path: str, blob: str, definitions: list[str], packed: str) -> Hit:

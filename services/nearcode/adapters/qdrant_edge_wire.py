@@ -19,7 +19,7 @@ class Batch(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A query by a dense vector, by sparse terms or by names, below a folder or file."""
+    """A query by a dense vector, by sparse terms or by names, below a folder or file, maybe of some files of one repository."""
 
     limit: int
     below: str
@@ -27,6 +27,8 @@ class Lane(NamedTuple):
     terms: bytes = b""
     weights: bytes = b""
     names: tuple[str, ...] = ()
+    repository: str = ""
+    paths: tuple[str, ...] = ()
 
 
 class Page(NamedTuple):

@@ -132,8 +132,14 @@ class Shard:
         else:
             terms = edge.SparseVector(memoryview(lane.terms).cast("I").tolist(), _floats(lane.weights).tolist())
             nearest = edge.Query.Nearest(terms, using=layout.LEXICAL)
-        everything = not lane.below and self._is_all(repositories)
-        readable = None if everything else _readable(repositories, lane.below)
+        if lane.repository:
+            among = [name for name in repositories if name == lane.repository]
+            if not among:
+                return []
+            readable: Any = _readable(among, lane.below, _any(layout.PATH, list(lane.paths)))
+        else:
+            everything = not lane.below and self._is_all(repositories)
+            readable = None if everything else _readable(repositories, lane.below)
         request = edge.QueryRequest(lane.limit, query=nearest, filter=readable, with_payload=list(layout.EDGE_READ))
         return [_found(point, point.score) for point in self._shard.query(request)]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qdrant_client import grpc as wire
 
 from nearcode.adapters import qdrant_layout as layout
-from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint
+from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint, may_find
 from nearcode.domain.principal import Scope
 
 READ = wire.WithPayloadSelector(include=wire.PayloadIncludeSelector(fields=[*layout.CHUNK, layout.TRACE]))
@@ -53,7 +53,7 @@ def point(stored: Point, space: IndexSpace) -> wire.PointStruct:
 
 def ranking(collection: str, scope: Scope, query: LaneQuery) -> wire.QueryPoints | None:
     """The request of a lane that ranks by vectors; None if nothing can come of it."""
-    if query.limit <= 0 or isinstance(query, DefinitionQuery):
+    if query.limit <= 0 or isinstance(query, DefinitionQuery) or not may_find(scope, query):
         return None
     if isinstance(query, DenseQuery):
         nearest, using = wire.VectorInput(dense=_dense(query.vector)), layout.DENSE
@@ -75,8 +75,10 @@ def naming(collection: str, scope: Scope, query: LaneQuery) -> wire.ScrollPoints
 
 
 def readable(scope: Scope, query: LaneQuery) -> wire.Filter:
-    """Live points of the scope's repositories, below the query's path prefix, with one of its names."""
+    """Live points of the scope's repositories, below the query's path prefix, with one of its names or among its files."""
     must = [_any(layout.REPOSITORY, sorted(scope.repositories))]
+    if not isinstance(query, DefinitionQuery) and query.near:
+        must += [_equals(layout.REPOSITORY, query.near.repository), _any(layout.PATH, query.near.paths)]
     if below := layout.folder(query.path_prefix):
         inside = wire.Filter(should=[_equals(layout.DIRECTORIES, below), _equals(layout.PATH, below)])
         must.append(wire.Condition(filter=inside))

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
 from nearcode.chunking.definition import Span, Structure
-from nearcode.chunking.layout import Piece
 from nearcode.chunking.lines import MOST_BYTES, Lines, Run
+from nearcode.chunking.merging import Piece
 
 MOST_NAMES = 64
 """References, definitions and imports kept of one chunk or file: what a payload index takes without growing past its text."""
@@ -20,12 +20,12 @@ def add_chunk(result: FileOutline, piece: Piece, found: Structure) -> None:
     start, end = lines.span(piece.run)
     text = _text(piece, lines, start, end)
     shown = text or [(start, end)]
-    own = piece.definition.names if piece.definition and piece.definition.kind != "extension" else []
+    definition = piece.definition
+    own = definition.names if definition and definition.kind != "extension" else piece.names
     names = [name for name in own if start <= name[0] < end]
     definitions = distinct([*names, *_inside(found.defined, shown)], source)
     taken = {source[first:last] for first, last in definitions}
     references = distinct(_inside(found.references, shown), source, taken)
-    definition = piece.definition
     result.chunks.add(
         ordinal=len(result.chunks),
         kind=piece.kind,

@@ -7,14 +7,15 @@ from nearcode.chunking.lines import Lines
 Span = tuple[int, int]
 """Start and end in bytes, end excluded."""
 
-LONG_FUNCTION = 120
-"""Lines. A longer function is cut, along the functions it holds if it holds any (a module wrapped in one function)."""
+WHOLE = {"function": 120, "section": 60}
+"""Lines. A longer function or section is cut, along the definitions it holds if it holds any (a module wrapped in one
+function); a shorter one is shown whole."""
 
 
 @dataclass(slots=True)
 class Definition:
-    """A class, function or namespace; lines are 0-based. `first` includes decorators and the doc comment above, `lead` only
-    decorators; its head is `head_first` to `head_last`. `outer` is the number of scopes around it."""
+    """A class, function, section or namespace; lines are 0-based. `first` includes decorators and the doc comment above, `lead`
+    only decorators; its head is `head_first` to `head_last`. `outer` is the number of scopes around it."""
 
     kind: str
     start: int
@@ -36,11 +37,11 @@ class Definition:
 
     def is_class(self) -> bool:
         """Whether its own chunk is an outline of its members."""
-        return self.kind in ("class", "extension")
+        return self.kind in ("class", "extension", "section")
 
     def holds_methods(self) -> bool:
         """Whether functions in it are methods: of a class, or of a nameless part of one (Ruby's `class << self`)."""
-        return self.is_class() or (self.kind == "namespace" and self.member and not self.names)
+        return self.kind in ("class", "extension") or (self.kind == "namespace" and self.member and not self.names)
 
     def scope_name(self) -> Span | None:
         """What encloses its members is called this."""

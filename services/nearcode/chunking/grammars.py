@@ -13,12 +13,14 @@ from tree_sitter import Language, Parser, Query
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A parser with its two queries; `languages/README.md` says what their captures mean."""
+    """A parser with its two queries; `languages/README.md` says what their captures mean. `clauses`: functions of one name that
+    follow each other are one definition."""
 
     name: str
     parser: Parser
     definitions: Query
     names: Query
+    clauses: bool
 
 
 @lru_cache(maxsize=32)
@@ -27,7 +29,8 @@ def grammar(name: str) -> Grammar:
     data = _data(name)
     loader = getattr(importlib.import_module(data["module"]), data.get("function", "language"))
     language = Language(loader())
-    return Grammar(name, Parser(language), Query(language, data["definitions"]), Query(language, data["names"]))
+    definitions, names = Query(language, data["definitions"]), Query(language, data["names"])
+    return Grammar(name, Parser(language), definitions, names, data.get("clauses", False))
 
 
 def grammar_for(name: str, source: bytes) -> Grammar:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from nearcode.chunking.definition import Definition, Span, Structure
 from nearcode.chunking.lines import Lines, Run, split
+from nearcode.chunking.merging import Piece, merge
 from nearcode.chunking.shapes import DEFINITIONS, Shape
 
 _FEW_COMMENTS = 5
@@ -14,17 +15,6 @@ _DECORATORS = 5
 
 _COMMENTS = (b"//", b"/*", b"#")
 _BRACKETS = b" \t\r\n{}()[];,"
-
-
-@dataclass(slots=True)
-class Piece:
-    """A chunk to be: its lines and what it is a part of. `runs` are the lines of its text when they are not all of them."""
-
-    kind: str
-    run: Run
-    scopes: tuple[Span, ...]
-    definition: Definition | None = None
-    runs: tuple[Run, ...] = ()
 
 
 @dataclass(slots=True)
@@ -46,15 +36,17 @@ def lay_out(structure: Structure, shape: Shape = DEFINITIONS) -> list[Piece]:
     work = [_Region((0, lines.count() - 1), structure.roots, ())]
     while work:
         region = work.pop()
+        own: list[Piece] = []
         for child in region.children:
-            _lay_child(child, region.scopes, lines, pieces, work, shape)
+            _lay_child(child, region.scopes, lines, own, work, shape)
         gaps = _gaps(region, structure)
         if region.owner and region.owner.is_class():
             gaps = _lay_class(region, region.owner, gaps, lines, pieces, shape)
         outer = region.owner if region.owner and region.owner.kind == "function" else None
         for gap in gaps:
             for run in split(lines, gap, shape.piece):
-                pieces.append(Piece(_kind(outer), run, _outer_scopes(region, outer), outer))
+                own.append(Piece(_kind(outer), run, _outer_scopes(region, outer), outer))
+        pieces += merge(own, shape)
     pieces.sort(key=lambda piece: (piece.run[0], -piece.run[1]))
     return pieces
 
@@ -64,7 +56,7 @@ def _kind(definition: Definition | None) -> str:
         return "block"
     if definition.kind == "function":
         return "method" if definition.member else "function"
-    return "class"
+    return "section" if definition.kind == "section" else "class"
 
 
 def _outer_scopes(region: _Region, owner: Definition | None) -> tuple[Span, ...]:
@@ -142,7 +134,7 @@ def _lay_class(
             room = 0
         elif own:
             left.append(run)
-    pieces.append(Piece("class", region.run, region.scopes[: owner.outer], owner, _join(runs)))
+    pieces.append(Piece(_kind(owner), region.run, region.scopes[: owner.outer], owner, _join(runs)))
     return left
 
 

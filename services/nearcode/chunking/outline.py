@@ -13,7 +13,7 @@ from nearcode.domain.languages import language_of
 
 def outline(path: str, source: bytes, shape: Shape = DEFINITIONS) -> FileOutline:
     """The outline of a file, without its `file`. For use in a process that may be killed: hostile input takes for ever."""
-    language = language_of(path, source[:200])
+    language = language_of(path, source[:200], asked=True)
     easy = unparsed(path, source)
     if easy is not None or language is None:
         return easy or FileOutline()

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Limits in lines. A definition longer than `longest` is cut into pieces of `piece` lines, and so is what lies between
-    definitions; a class's outline takes `outline` lines, fields beyond them become pieces of their own."""
+    definitions; a class's outline takes `outline` lines, fields beyond them become pieces of their own. Neighboring definitions
+    of at most `tiny` lines are one chunk while they take `together` lines."""
 
     piece: int
     outline: int
     longest: int
+    tiny: int = 0
+    together: int = 0
 
 
 SHAPES = {

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from tree_sitter import Node, QueryCursor
 
-from nearcode.chunking.definition import LONG_FUNCTION, Definition, Span, Structure
+from nearcode.chunking.definition import WHOLE, Definition, Span, Structure
 from nearcode.chunking.grammars import Grammar
 from nearcode.chunking.lines import Lines
 
@@ -19,7 +19,7 @@ MOST_NESTING = 1_000
 _DEEPEST = 12
 """Definitions nested deeper than this stay inside their parents; people seldom go beyond five."""
 
-_KINDS = ("class", "extension", "function", "namespace")
+_KINDS = ("class", "extension", "function", "section", "namespace")
 _COMMENT, _LEAD = 1, 2
 
 
@@ -42,6 +42,8 @@ def structure(grammar: Grammar, source: bytes) -> Structure:
     lines = Lines(source)
     captures = QueryCursor(grammar.names).captures(root)
     found = _definitions(QueryCursor(grammar.definitions).matches(root))
+    if grammar.clauses:
+        found = _join_clauses(found, source)
     comments = _comment_lines(lines, captures)
     docstrings = dict(_spans(captures, "docstring"))
     _wrap(found, _spans(captures, "wrapper"), source)
@@ -55,7 +57,7 @@ def structure(grammar: Grammar, source: bytes) -> Structure:
         comments,
         defined=sorted({*_spans(captures, "defined"), *swallowed}),
         references=_references(captures, source),
-        imports=sorted(_spans(captures, "import")),
+        imports=_imports(captures, source),
     )
 
 
@@ -74,6 +76,15 @@ def _references(captures: dict[str, list[Node]], source: bytes) -> list[Span]:
     return sorted(spans)
 
 
+def _imports(captures: dict[str, list[Node]], source: bytes) -> list[Span]:
+    """What is imported; some grammars name only the statement as a whole."""
+    keyword = b"import "
+    return sorted(
+        (start + len(keyword) if source.startswith(keyword, start, end) else start, end)
+        for start, end in _spans(captures, "import")
+    )
+
+
 def _definitions(matches: Iterable[tuple[int, dict[str, list[Node]]]]) -> list[Definition]:
     """One definition per node, in order of start, outer before inner."""
     found: dict[tuple[str, int, int], Definition] = {}
@@ -88,7 +99,25 @@ def _definitions(matches: Iterable[tuple[int, dict[str, list[Node]]]]) -> list[D
             definition.scope = scope[0]
         if body := _spans(captures, "body"):
             definition.body = body[0][0]
+        if doc := _spans(captures, "doc"):
+            definition.docstring = doc[0]
     return sorted(found.values(), key=lambda definition: (definition.start, -definition.end))
+
+
+def _join_clauses(found: list[Definition], source: bytes) -> list[Definition]:
+    """Lets functions of one name with nothing between them be one: signature and equations, clauses."""
+    joined: list[Definition] = []
+    previous: dict[bytes, Definition] = {}
+    for definition in found:
+        name = source[slice(*definition.names[0])] if definition.kind == "function" and definition.names else b""
+        before = previous.get(name) if name else None
+        if before and before.end <= definition.start and not source[before.end : definition.start].strip():
+            before.end = definition.end
+            continue
+        if name:
+            previous[name] = definition
+        joined.append(definition)
+    return joined
 
 
 def _wrap(found: list[Definition], wrappers: list[Span], source: bytes) -> None:
@@ -145,7 +174,7 @@ def _stays_inside(definition: Definition, parent: Definition | None) -> bool:
         return True  # a definition of one line needs no chunk of its own
     if parent is None:
         return False
-    if parent.kind == "function" and parent.last - parent.first < LONG_FUNCTION:
+    if parent.last - parent.first < WHOLE.get(parent.kind, 0):
         return True
     same_head = definition.kind == "class" == parent.kind and definition.first == parent.first  # typedef struct {
     return same_head or parent.depth >= _DEEPEST

@@ -6,8 +6,8 @@ from nearcode.chunking.assembly import add_chunk
 from nearcode.chunking.content import why_skipped
 from nearcode.chunking.declarations import declared_names
 from nearcode.chunking.definition import Structure
-from nearcode.chunking.layout import Piece
 from nearcode.chunking.lines import Lines, windows
+from nearcode.chunking.merging import Piece
 from nearcode.domain.languages import Language, language_of
 
 WINDOW_LINES = 40
@@ -19,7 +19,7 @@ WINDOW_OVERLAP = 8
 
 def unparsed(path: str, source: bytes) -> FileOutline | None:
     """The outline of a file that needs no parser; None when it needs one."""
-    language = language_of(path, source[:200])
+    language = language_of(path, source[:200], asked=True)
     if language is None:
         return _skipped("not a kind of file that is indexed")
     if reason := why_skipped(source):
@@ -31,7 +31,7 @@ def unparsed(path: str, source: bytes) -> FileOutline | None:
 
 def cut_by_lines(path: str, source: bytes, reason: str) -> FileOutline:
     """The outline of a file whose parser gave up, for the reason given."""
-    language = language_of(path, source[:200])
+    language = language_of(path, source[:200], asked=True)
     if language is None or why_skipped(source):
         return unparsed(path, source) or _skipped(reason, language)
     return by_lines(language, source, reason)

@@ -9,7 +9,19 @@ from typing import Any
 
 import click
 
-from nearcode.cli import answers, configuration, demo, engine, failures, indexing, jobs, quarantine, questions, spaces
+from nearcode.cli import (
+    answers,
+    configuration,
+    demo,
+    engine,
+    explaining,
+    failures,
+    indexing,
+    jobs,
+    quarantine,
+    questions,
+    spaces,
+)
 from nearcode.cli.loop import Terminated
 from nearcode.cli.program import Program
 from nearcode.domain.errors import NearcodeError
@@ -54,7 +66,7 @@ def nearcode(ctx: click.Context, config: Path | None, home: Path | None, no_colo
 
 for _command in (
     engine.run, jobs.work, indexing.index, indexing.status, indexing.files, questions.search, questions.context,
-    questions.explain, answers.complete, answers.ask, demo.demo, engine.doctor, engine.logs, spaces.models, quarantine.dead,
+    explaining.explain, answers.complete, answers.ask, demo.demo, engine.doctor, engine.logs, spaces.models, quarantine.dead,
     configuration.config, configuration.completion,
 ):  # fmt: skip
     nearcode.add_command(_command)

@@ -51,6 +51,7 @@ def result(snippet: Snippet) -> dict[str, object]:
         "score": snippet.score,
         "reasons": dict(snippet.reasons),
         "text": snippet.text,
+        "probability": snippet.probability,
     }
 
 

@@ -1,26 +1,25 @@
-"""`search`, `context` and `explain`: ranked code without a language model."""
+"""`search` and `context`: ranked code without a language model."""
 
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from nearcode.cli import failures, loop, output
 from nearcode.cli.options import input_lines, json_option, limit_option, pass_program, repo_option
-from nearcode.cli.program import Client, Program
+from nearcode.cli.program import Program
 from nearcode.cli.workspaces import Located, find
 from nearcode.domain.assistant import Found
 from nearcode.domain.errors import InvalidRequest
-from nearcode.domain.retrieval import CodeCursor
+from nearcode.domain.retrieval import CodeCursor, Query
 
 SECONDS = 30.0
 """Deadline of a question. An answer takes milliseconds; the first one after a cold start may wait for a model to load."""
 
-LOSERS = 10
-"""Losers that `explain` shows to a person."""
-
+NOTHING_USEFUL = "no useful context: nothing that is indexed is likely to help"
+SHOW_ALL = " (--all shows what was found anyway)"
 
 TextFile = click.File("r", encoding="utf-8", errors="replace")
 
@@ -31,33 +30,30 @@ TextFile = click.File("r", encoding="utf-8", errors="replace")
 @click.option("--queries", type=TextFile, help="A file of queries, one a line; - for stdin.")
 @limit_option(10)
 @click.option("--min-score", type=float, default=0.0, show_default=True, help="Leave out what scores less.")
+@click.option("--all", "everything", is_flag=True, help="Show what was found even if it is unlikely to be useful.")
 @json_option
 @pass_program
-def search(
-    program: Program, query: str | None, repo: str, queries: IO[str] | None, limit: int, min_score: float, as_json: bool
-) -> int:
+def search(program: Program, /, query: str | None, repo: str, queries: IO[str] | None, as_json: bool, **wishes: Any) -> int:
     """Find the code that answers QUERY."""
     if (query is None) == (queries is None):
         raise click.UsageError("give either QUERY or --queries FILE")
     asked = [(0, query)] if query is not None else input_lines(queries or [])
-    return loop.run(_search(program, repo, asked, (limit, min_score), as_json))
+    return loop.run(_search(program, repo, asked, Query(**wishes), as_json))
 
 
-async def _search(
-    program: Program, repo: str, asked: Iterable[tuple[int, str]], bounds: tuple[int, float], as_json: bool
-) -> int:
+async def _search(program: Program, repo: str, asked: Iterable[tuple[int, str]], wishes: Query, as_json: bool) -> int:
+    bounds = (wishes.limit, wishes.min_score, SECONDS, wishes.everything)
     async with program.client() as client:
         located = await find(client, repo)
 
         async def one(query: str) -> None:
             began = time.perf_counter()
-            found = await client.assistant.search(client.user, [located.workspace()], query, *bounds, SECONDS)
+            found = await client.assistant.search(client.user, [located.workspace()], query, *bounds)
             took = (time.perf_counter() - began) * 1e3
             if as_json:
-                results = [output.result(snippet) for snippet in found.snippets]
-                output.line({"query": query, "results": results, "took_ms": round(took, 3)})
+                output.line({"query": query, **_facts(found, took)})
             else:
-                _show(query, found, located, took)
+                _show(query, found, located, took, SHOW_ALL)
 
         return await each(asked, one)
 
@@ -74,7 +70,15 @@ async def each(asked: Iterable[tuple[int, str]], answer: Callable[[str], Awaitab
     return code
 
 
-def _show(query: str, found: Found, located: Located, took_ms: float) -> None:
+def _facts(found: Found, took_ms: float) -> dict[str, object]:
+    results = [output.result(snippet) for snippet in found.snippets]
+    judged = {"useful": found.report.useful, "probability": found.report.probability}
+    return {"results": results, "took_ms": round(took_ms, 3), **judged}
+
+
+def _show(query: str, found: Found, located: Located, took_ms: float, cure: str = "") -> None:
+    if not found.report.useful:
+        click.secho(NOTHING_USEFUL + cure, fg="yellow", err=True)
     output.show(found.snippets, located)
     degraded = f" ({found.report.degraded})" if found.report.degraded else ""
     output.note(f"{len(found.snippets)} results for {query!r} in {took_ms:.0f} ms, plan {found.report.plan}{degraded}")
@@ -105,8 +109,7 @@ async def _context(program: Program, repo: str, requests: IO[str], as_json: bool
             found = await client.assistant.context(client.user, located.whole(), cursor, limit, tokens, SECONDS)
             took = (time.perf_counter() - began) * 1e3
             if as_json:
-                results = [output.result(snippet) for snippet in found.snippets]
-                output.line({"path": cursor.path, "results": results, "took_ms": round(took, 3)})
+                output.line({"path": cursor.path, **_facts(found, took)})
             else:
                 _show(cursor.path, found, located, took)
 
@@ -128,36 +131,3 @@ def parse_request(text: str) -> tuple[CodeCursor, int, int]:
             raise InvalidRequest(f"`{name}` must be {wanted}", field=name)
     cursor = CodeCursor(request["path"], request["prefix"], request.get("suffix", ""))
     return cursor, request.get("limit", 0) or 10, request.get("tokens", 0)
-
-
-@click.command()
-@click.argument("query")
-@repo_option
-@limit_option(10)
-@json_option
-@pass_program
-def explain(program: Program, query: str, repo: str, limit: int, as_json: bool) -> None:
-    """Show why results rank as they do, and why others lost."""
-    loop.run(_explain(program, query, repo, limit, as_json))
-
-
-async def _explain(program: Program, query: str, repo: str, limit: int, as_json: bool) -> None:
-    async with program.client() as client:
-        located = await find(client, repo)
-        found = await ask_why(client, located, query, limit)
-    if as_json:
-        losers = [{**output.result(snippet), "lost_because": snippet.lost_because} for snippet in found.losers]
-        results = [output.result(snippet) for snippet in found.snippets]
-        output.line({"query": query, "results": results, "losers": losers, "plan": found.report.plan})
-        return
-    for snippet in found.snippets:
-        click.echo(f"{output.scored(snippet, located)}\n    {output.reasons(snippet)}")
-    for snippet in found.losers[:LOSERS]:
-        lost = click.style(f"lost: {output.one_line(snippet.lost_because)}", fg="yellow")
-        click.echo(f"{output.scored(snippet, located)}\n    {lost}  {output.reasons(snippet)}")
-    output.note(f"{len(found.snippets)} results, {len(found.losers)} losers, plan {found.report.plan}")
-
-
-async def ask_why(client: Client, located: Located, query: str, limit: int) -> Found:
-    """Explains a query in one repository."""
-    return await client.assistant.explain(client.user, [located.workspace()], query, limit, SECONDS)

@@ -3,6 +3,7 @@
 While a revision is built its draft holds `pending` files; a finished artifact holds none.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,37 +11,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nearcode.domain.graph import LINKS, GraphFacts, Project
 from nearcode.domain.repository import FileState, FileStatus, FileVersion
 
-_SCHEMA = """
+_PROJECTS = "CREATE TABLE projects (kind TEXT NOT NULL, folder TEXT NOT NULL, name TEXT NOT NULL, aliases TEXT NOT NULL);"
+_SCHEMA = f"""{_PROJECTS}
 CREATE TABLE meta (repository TEXT, branch TEXT, generation INTEGER, revision TEXT);
 CREATE TABLE files (
     path TEXT PRIMARY KEY, blob TEXT NOT NULL, size INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-    chunks INTEGER NOT NULL, terms BLOB NOT NULL
+    chunks INTEGER NOT NULL, terms BLOB NOT NULL, links BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+_UPGRADE = f"{_PROJECTS} ALTER TABLE files ADD COLUMN links BLOB NOT NULL DEFAULT x'';"
 _PENDING = "pending"
-_ROW = "path, blob, size, state, reason, chunks, terms"
+_ROW = "path, blob, size, state, reason, chunks, terms, links"
 
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What became of a pending file. `terms`: distinct term ids, sorted, uint32 little endian."""
+    """What became of a pending file. `terms`: distinct term ids, sorted, uint32 little endian; `links`: see domain/graph.py."""
 
     file: FileVersion
     state: FileState
     reason: str
     chunks: int
     terms: bytes
+    links: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The files of a commit, or of a folder as it is now: those to index, and the others with their reasons."""
+    """The files of a commit, or of a folder as it is now: those to index, and the others with their reasons; and what project
+    files say, ordered by folder and kind."""
 
     commit: str
     files: tuple[FileVersion, ...]
     others: tuple[FileStatus, ...]
+    projects: tuple[Project, ...] = ()
 
 
 class Artifact:
@@ -55,16 +62,21 @@ class Artifact:
         database = sqlite3.connect(":memory:", check_same_thread=False)
         database.executescript(_SCHEMA)
         database.execute("INSERT INTO meta VALUES (?, ?, ?, ?)", (repository, branch, generation, snapshot.commit))
-        known = served._rows() if served else {}
+        projects = [(each.kind, each.folder, each.name, json.dumps(dict(each.aliases))) for each in snapshot.projects]
+        database.executemany("INSERT INTO projects VALUES (?, ?, ?, ?)", projects)
+        database.execute(f"PRAGMA user_version = {LINKS}")
+        known = served._rows() if served and served._links_version() == LINKS else {}
         rows = [_taken_over(known.get(file.path), file) for file in snapshot.files]
-        rows += [(other.path, other.blob, 0, other.state.value, other.reason, 0, b"") for other in snapshot.others]
-        database.executemany(f"INSERT INTO files ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        rows += [(other.path, other.blob, 0, other.state.value, other.reason, 0, b"", b"") for other in snapshot.others]
+        database.executemany(f"INSERT INTO files ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         return cls(database)
 
     @classmethod
     def load(cls, data: bytes) -> "Artifact":
         database = sqlite3.connect(":memory:", check_same_thread=False)
         database.deserialize(data)
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'projects'").fetchone():
+            database.executescript(_UPGRADE)  # an earlier version made it
         return cls(database)
 
     def dump(self) -> bytes:
@@ -83,12 +95,11 @@ class Artifact:
 
     def apply(self, outcomes: Iterable[FileOutcome]) -> None:
         """Records what became of pending files. A file that was split over several outcomes adds up."""
-        for outcome in outcomes:
-            self._database.execute(
-                "UPDATE files SET state = ?, reason = ?, chunks = chunks + ?, terms = CAST(terms || ? AS BLOB)"
-                " WHERE path = ? AND blob = ?",  # || alone makes text of blobs
-                (outcome.state.value, outcome.reason, outcome.chunks, outcome.terms, outcome.file.path, outcome.file.blob),
-            )
+        self._database.executemany(
+            "UPDATE files SET state = ?, reason = ?, chunks = chunks + ?, terms = CAST(terms || ? AS BLOB),"
+            " links = CAST(links || ? AS BLOB) WHERE path = ? AND blob = ?",  # || alone makes text of blobs
+            ((one.state.value, one.reason, one.chunks, one.terms, one.links, one.file.path, one.file.blob) for one in outcomes),
+        )
 
     def files(self) -> list[FileStatus]:
         """Every file with its state, ordered by path."""
@@ -128,6 +139,21 @@ class Artifact:
         terms = np.frombuffer(b"".join(row[0] for row in rows), dtype="<u4")
         return np.unique(terms, return_counts=True)
 
+    def graph_facts(self) -> GraphFacts:
+        """What the indexed files and the project files say of each other. An artifact that an earlier version made holds no
+        links; when another commit is wanted, all of it is indexed anew."""
+        rows = self._database.execute("SELECT path, links, terms FROM files WHERE state = 'indexed' ORDER BY path").fetchall()
+        projects = self._database.execute("SELECT kind, folder, name, aliases FROM projects ORDER BY folder, kind")
+        return GraphFacts(
+            {path: links for path, links, _ in rows},
+            {path: terms for path, _, terms in rows},
+            tuple(_project(*row) for row in projects),
+        )
+
+    def _links_version(self) -> int:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
     def _rows(self) -> dict[str, tuple[object, ...]]:
         return {row[0]: row for row in self._database.execute(f"SELECT {_ROW} FROM files")}
 
@@ -135,7 +161,11 @@ class Artifact:
 def _taken_over(row: tuple[object, ...] | None, file: FileVersion) -> tuple[object, ...]:
     if row and row[1] == file.blob and row[3] in (FileState.INDEXED, FileState.SKIPPED) and row[3] != _PENDING:
         return row
-    return (file.path, file.blob, file.size, _PENDING, "", 0, b"")
+    return (file.path, file.blob, file.size, _PENDING, "", 0, b"", b"")
+
+
+def _project(kind: str, folder: str, name: str, aliases: str) -> Project:
+    return Project(kind, folder, name, {key: tuple(paths) for key, paths in json.loads(aliases).items()})
 
 
 class ArtifactRevision:
@@ -146,6 +176,7 @@ class ArtifactRevision:
         self._blobs = artifact.indexed()
         self._paths = tuple(self._blobs)
         self._terms, self._counts = artifact.term_counts()
+        self._facts = artifact.graph_facts()
 
     def blob(self, path: str) -> str | None:
         return self._blobs.get(path)
@@ -159,6 +190,9 @@ class ArtifactRevision:
 
     def paths(self) -> Sequence[str]:
         return self._paths
+
+    def graph_facts(self) -> GraphFacts:
+        return self._facts
 
 
 def parts(files: Sequence[FileVersion], most_files: int, most_bytes: int) -> Iterator[list[FileVersion]]:

@@ -1,13 +1,13 @@
 """What an IDE, an agent or a person at a terminal can ask."""
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from nearcode.domain.budget import StageReport
 from nearcode.domain.completion import Message
 from nearcode.domain.repository import FileStatus, RepositoryStatus, Workspace
-from nearcode.domain.retrieval import CodeCursor, Snippet
+from nearcode.domain.retrieval import CodeCursor, Query, Snippet
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,10 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Closes an answer: which plan answered and why not a better one, which model, where the time went."""
+    """Closes an answer: which plan answered and why not a better one, which model, where the time went.
+
+    `probability` says how likely the retrieved code holds anything useful; not `useful` means "no useful context".
+    """
 
     id: str
     plan: str
@@ -29,6 +32,8 @@ class Report:
     stages: tuple[StageReport, ...] = ()
     trace_id: str = ""
     finish_reason: str = ""
+    probability: float = 0.0
+    useful: bool = True
 
 
 Part = Sources | str | Report
@@ -36,11 +41,12 @@ Part = Sources | str | Report
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Ranked snippets, for Explain with the losers."""
+    """Ranked snippets, for Explain with the losers and what the probability was computed from."""
 
     snippets: tuple[Snippet, ...]
     report: Report
     losers: tuple[Snippet, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 class Assistant(Protocol):
@@ -58,14 +64,23 @@ class Assistant(Protocol):
     ) -> AsyncGenerator[Part, None]: ...
 
     async def search(
-        self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float
+        self,
+        user: str,
+        workspaces: Sequence[Workspace],
+        query: str,
+        limit: int,
+        min_score: float,
+        seconds: float,
+        everything: bool = False,
     ) -> Found: ...
 
     async def context(
         self, user: str, workspace: Workspace, cursor: CodeCursor, limit: int, tokens: int, seconds: float
     ) -> Found: ...
 
-    async def explain(self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, seconds: float) -> Found: ...
+    async def explain(self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float) -> Found:
+        """Why the query's answer is what it is. A cursor's path is relative to the first workspace."""
+        ...
 
     async def report_outcome(self, user: str, completion: str, outcome: str) -> None: ...
 

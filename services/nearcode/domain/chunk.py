@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-CHUNKER = "outline-1"
+CHUNKER = "outline-2"
 """Version of the chunker; part of every point's id, so that a new way to cut makes new points."""
 
 _POINTS = uuid.UUID("6f0a5f3e-6f0c-5f57-9d7b-0f6a3a1f5c11")

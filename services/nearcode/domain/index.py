@@ -79,21 +79,31 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """Narrows a lane to files of one repository, which the scope must hold for anything to be found."""
+
+    repository: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DenseQuery:
-    """The nearest chunks by cosine."""
+    """The nearest chunks by cosine; of the graph's lane, only among the files `near`."""
 
     vector: NDArray[np.float32]
     limit: int
     path_prefix: str = ""
+    near: Near | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalQuery:
-    """The chunks with the largest dot product of weighted terms."""
+    """The chunks with the largest dot product of weighted terms; of the graph's lane, only among the files `near`."""
 
     terms: Sparse
     limit: int
     path_prefix: str = ""
+    near: Near | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,12 @@ class DefinitionQuery:
 
 
 LaneQuery = DenseQuery | LexicalQuery | DefinitionQuery
+
+
+def may_find(scope: Scope, query: LaneQuery) -> bool:
+    """Whether the scope holds anything that the query asks for."""
+    near = None if isinstance(query, DefinitionQuery) else query.near
+    return bool(scope.repositories) if near is None else near.repository in scope.repositories and bool(near.paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which files are indexed, and as which language: extensions, file names and first lines, as data.
 
 A language with a `grammar` is cut along its definitions (`chunking/languages/<grammar>.toml`), every other by line windows.
-Kinds that hold data or prose (md, yaml, json, csv, lock files, images) are in neither table and are not indexed.
+Kinds that hold data or prose (md, yaml, json, csv) are not indexed, but can be cut when somebody asks for such a file. Lock
+files and images are in no table.
 """
 
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language that is indexed. `grammar` names its definition queries; empty: it is cut by line windows."""
+    """A language that can be cut. `grammar` names its definition queries; empty: it is cut by line windows. `asked_only`: its
+    files are no part of an index, only of what a person names (a pinned file, a scoped folder)."""
 
     name: str
     grammar: str = ""
+    asked_only: bool = False
 
 
 _GRAMMARS: Final = {
@@ -30,7 +33,20 @@ _GRAMMARS: Final = {
     "csharp": ".cs .csx",
     "ruby": ".rb .rake .gemspec .ru .rbi .podspec Rakefile Gemfile Guardfile Capfile Vagrantfile Brewfile Podfile Fastfile",
     "php": ".php .phtml .php3 .php4 .php5 .php7 .php8",
+    "bash": ".sh .bash .zsh .ksh .bats .ebuild .bashrc .zshrc .profile .bash_profile",
+    "css": ".css .pcss",
+    "elixir": ".ex .exs",
+    "haskell": ".hs .hsc",
+    "html": ".html .htm .xhtml",
+    "kotlin": ".kt .kts",
+    "lua": ".lua .rockspec",
+    "scala": ".scala .sc .sbt",
+    "sql": ".sql .ddl .psql",
+    "swift": ".swift",
+    "zig": ".zig .zon",
 }
+
+_ASKED_GRAMMARS: Final = {"markdown": ".md .mkd .mdwn .mdown .mdtxt .markdown .mdx"}
 
 _WINDOWS: Final = {
     "ada": ".adb .ads",
@@ -38,44 +54,42 @@ _WINDOWS: Final = {
     "assembly": ".asm .s .nasm",
     "astro": ".astro",
     "awk": ".awk",
-    "bash": ".sh .bash .zsh .ksh .bats .fish .ebuild .bashrc .zshrc .profile .bash_profile",
     "batch": ".bat .cmd",
     "bazel": ".bzl .bazel BUILD WORKSPACE",
     "bicep": ".bicep",
+    "cabal": ".cabal",
     "clojure": ".clj .cljs .cljc .edn",
     "cmake": ".cmake CMakeLists.txt",
     "cobol": ".cob .cbl .cpy",
     "coffeescript": ".coffee",
     "common lisp": ".lisp .lsp .cl .asd",
     "crystal": ".cr",
-    "css": ".css .scss .sass .less .styl .pcss",
     "cue": ".cue",
     "cypher": ".cypher",
     "cython": ".pxi",
     "d": ".d .di",
     "dart": ".dart",
     "dockerfile": ".dockerfile Dockerfile Containerfile",
-    "elixir": ".ex .exs .eex .heex .leex",
     "elm": ".elm",
     "emacs lisp": ".el",
     "erlang": ".erl .hrl .escript",
     "f#": ".fs .fsi .fsx",
+    "fish": ".fish",
     "fortran": ".f .for .f77 .f90 .f95 .f03 .f08",
     "gdscript": ".gd",
     "gleam": ".gleam",
     "glsl": ".glsl .vert .frag .geom .comp .hlsl .wgsl .metal .shader",
     "graphql": ".graphql .gql",
     "groovy": ".groovy .gradle .gvy Jenkinsfile",
-    "haskell": ".hs .lhs .hsc .cabal",
     "haxe": ".hx",
-    "html": ".html .htm .xhtml .jinja .jinja2 .j2 .twig .erb .ejs .hbs .handlebars .mustache .liquid .haml .slim .pug .njk "
-    ".cshtml .razor .jsp .tpl .blade",
     "idris": ".idr",
     "julia": ".jl",
     "just": ".just justfile Justfile",
-    "kotlin": ".kt .kts",
     "lean": ".lean",
-    "lua": ".lua .luau .rockspec",
+    "less": ".less .styl",
+    "scss": ".scss .sass",
+    "literate haskell": ".lhs",
+    "luau": ".luau",
     "makefile": ".mk .mak Makefile makefile GNUmakefile",
     "meson": "meson.build meson_options.txt",
     "nim": ".nim .nims .nimble",
@@ -98,16 +112,15 @@ _WINDOWS: Final = {
     "raku": ".raku .rakumod",
     "reason": ".re .rei .res .resi",
     "rego": ".rego",
-    "scala": ".scala .sc .sbt",
     "scheme": ".scm .ss .sld",
     "smalltalk": ".st",
     "solidity": ".sol",
-    "sql": ".sql .ddl .psql",
     "starlark": ".star",
     "svelte": ".svelte",
-    "swift": ".swift",
     "systemverilog": ".sv .svh .v .vh",
     "tcl": ".tcl",
+    "template": ".jinja .jinja2 .j2 .twig .erb .ejs .hbs .handlebars .mustache .liquid .haml .slim .pug .njk .cshtml .razor "
+    ".jsp .tpl .blade .eex .heex .leex",
     "terraform": ".tf .hcl .nomad",
     "thrift": ".thrift",
     "vala": ".vala .vapi",
@@ -118,7 +131,18 @@ _WINDOWS: Final = {
     "wat": ".wat",
     "wolfram": ".wl .wls",
     "yacc": ".y .yy .l .lex .g4",
-    "zig": ".zig .zon",
+}
+
+_ASKED_WINDOWS: Final = {
+    "asciidoc": ".adoc .asciidoc",
+    "csv": ".csv .tsv",
+    "ini": ".ini .cfg .conf .properties .editorconfig",
+    "json": ".json .jsonc .json5 .jsonl",
+    "restructuredtext": ".rst",
+    "text": ".txt .text .org .tex",
+    "toml": ".toml",
+    "xml": ".xml .xsd .xsl .svg .plist",
+    "yaml": ".yaml .yml",
 }
 
 _LEFT_OUT: Final = (".min.js", ".min.mjs", ".min.css", ".bundle.js", "-min.js")
@@ -147,9 +171,14 @@ _SHEBANGS: Final = {
 def _tables() -> tuple[MappingProxyType[str, Language], MappingProxyType[str, Language]]:
     by_name: dict[str, Language] = {}
     by_key: dict[str, Language] = {}
-    for table, outlined in ((_GRAMMARS, True), (_WINDOWS, False)):
+    for table, outlined, asked_only in (
+        (_GRAMMARS, True, False),
+        (_WINDOWS, False, False),
+        (_ASKED_GRAMMARS, True, True),
+        (_ASKED_WINDOWS, False, True),
+    ):
         for name, keys in table.items():
-            language = Language(name, name if outlined else "")
+            language = Language(name, name if outlined else "", asked_only)
             by_name[name] = language
             by_key.update(dict.fromkeys(keys.split(), language))
     return MappingProxyType(by_name), MappingProxyType(by_key)
@@ -159,11 +188,16 @@ LANGUAGES, _BY_KEY = _tables()
 """Every language by its name."""
 
 
-def language_of(path: str, head: bytes = b"") -> Language | None:
-    """The language of a file by its name; None: a kind that is not indexed.
+def language_of(path: str, head: bytes = b"", asked: bool = False) -> Language | None:
+    """The language of a file by its name; None: a kind that is not indexed. `asked`: also kinds that are cut only when asked.
 
     A name without extension is told by `head`, the file's first bytes, if they are given and hold a `#!` line.
     """
+    language = _named(path, head)
+    return language if language and (asked or not language.asked_only) else None
+
+
+def _named(path: str, head: bytes) -> Language | None:
     name = path.rpartition("/")[2]
     if name in _BY_KEY and not name.startswith("."):
         return _BY_KEY[name]

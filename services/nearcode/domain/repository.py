@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from nearcode.domain.graph import GraphFacts
 from nearcode.domain.policy import EVERYTHING, IndexPolicy
 from nearcode.domain.spaces import Coverage
 
@@ -136,6 +137,10 @@ class Revision(Protocol):
 
     def paths(self) -> Sequence[str]:
         """Paths of indexed files."""
+        ...
+
+    def graph_facts(self) -> GraphFacts:
+        """What its files say of each other."""
         ...
 
 

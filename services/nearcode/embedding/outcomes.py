@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
 from nearcode.api.events.v1.events_pb2 import BatchIndexed, ChunksCut, FileOutcome
 from nearcode.api.repositories.v1.repositories_pb2 import FileState
+from nearcode.domain.graph import join_links
 from nearcode.domain.index import Sparse
 from nearcode.domain.sparse import file_terms
 
@@ -19,8 +20,11 @@ _FRAME = 6
 """Bytes of tag and length around a field."""
 
 
-def report(event: ChunksCut, outcomes: Sequence[FileOutcome], lexical: Mapping[str, Sequence[Sparse]]) -> BatchIndexed:
-    """The outcome of each file, in order, with the distinct terms of the indexed ones (`lexical`, by path).
+def report(
+    event: ChunksCut, outcomes: Sequence[FileOutcome], lexical: Mapping[str, Sequence[Sparse]], links: Sequence[bytes] = ()
+) -> BatchIndexed:
+    """The outcome of each file, in order, with the distinct terms of the indexed ones (`lexical`, by path) and the packed links
+    of each (`links`, in order).
 
     A batch with more terms than fit keeps the same number of each larger file: those in the most of its chunks.
     """
@@ -31,6 +35,7 @@ def report(event: ChunksCut, outcomes: Sequence[FileOutcome], lexical: Mapping[s
         batch=event.batch,
         batches=event.batches,
         files=outcomes,
+        links=join_links(links) if any(links) else b"",
     )
     terms = {path: file_terms(vectors, FILE_TERMS) for path, vectors in lexical.items()}
     room = (BATCH_BYTES - batch.ByteSize() - _FRAME * len(terms) * 2) // 4

@@ -8,17 +8,19 @@ from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import FileTexts, ModelProfile, Sparse
 from nearcode.domain.sparse import document_vectors
 from nearcode.domain.terms import count_identifiers, path_identifiers
+from nearcode.embedding.links import file_links
 from nearcode.events.cutting import cut
 
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A file's chunks with the texts to embed and their lexical vectors, one each."""
+    """A file's chunks with the texts to embed and their lexical vectors, one each, and the file's packed links."""
 
     outline: FileOutline
     chunks: tuple[Chunk, ...]
     texts: FileTexts
     lexical: tuple[Sparse, ...]
+    links: bytes = b""
 
 
 def read_file(repository: str, outline: FileOutline, source: bytes, profile: ModelProfile) -> ReadFile:
@@ -31,7 +33,8 @@ def read_file(repository: str, outline: FileOutline, source: bytes, profile: Mod
     )
     of_path = path_identifiers(path)
     lexical = document_vectors(counts, [(*chunk.definitions, *of_path) for chunk in chunks])
-    return ReadFile(outline, chunks, FileTexts(path, texts, counts if profile.static else ()), tuple(lexical))
+    known = counts if profile.static else ()
+    return ReadFile(outline, chunks, FileTexts(path, texts, known), tuple(lexical), file_links(outline, chunks, source))
 
 
 def embedded_text(chunk: Chunk, profile: ModelProfile) -> str:

@@ -49,8 +49,10 @@ class Embedding:
             return None
         if points:
             await self._index.upsert(points)
-        stored = {file.outline.file.path: file.lexical for at, file in files.items() if outcomes[at].state == INDEXED}
-        return report(event, outcomes, {} if event.build.fill else stored)  # terms are counted once, in what is served
+        stored = {} if event.build.fill else {at: file for at, file in files.items() if outcomes[at].state == INDEXED}
+        lexical = {file.outline.file.path: file.lexical for file in stored.values()}
+        links = [stored[at].links if at in stored else b"" for at in range(len(outcomes))]
+        return report(event, outcomes, lexical, links)  # terms and links are told once, of what is served
 
     async def embed(self, texts: Sequence[str], query: bool) -> NDArray[np.float32]:
         """Shape (texts, dimensions): each text as a question, or as a document of its own without a path.

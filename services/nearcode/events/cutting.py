@@ -12,7 +12,10 @@ _LONGEST_DOCSTRING = 240
 """Characters of a docstring in a header: its first sentence or two."""
 _DOCSTRING_LINES = 3
 
-_MARKERS = re.compile(r"^(?:/\*+|\*+/|\*|//[/!]?|#|--+|[rRbBuUfF]{0,2}\"{1,3}|'{1,3}|=begin|=end)\s*|\s*(?:\*+/|\"{3}|'{3})$")
+_MARKERS = re.compile(
+    r"^(?:/\*+|\*+/|\*|//[/!]?|#|--+(?:\s*[|^])?|<!--|@(?:type)?doc\s+(?:~[sS])?\"{1,3}|[rRbBuUfF]{0,2}\"{1,3}|'{1,3}|=begin|=end)"
+    r"\s*|\s*(?:\*+/|\"{3}|'{3}|-->)$"
+)
 
 _Cut = Callable[[int, int], str]
 

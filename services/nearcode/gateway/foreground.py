@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, aclosing
 from nearcode.domain.assistant import Assistant, Found, Part
 from nearcode.domain.completion import Message
 from nearcode.domain.repository import Workspace
-from nearcode.domain.retrieval import CodeCursor
+from nearcode.domain.retrieval import CodeCursor, Query
 
 InFront = Callable[[], AbstractContextManager[None]]
 
@@ -36,10 +36,17 @@ class ForegroundAssistant:
                     yield part
 
     async def search(
-        self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float
+        self,
+        user: str,
+        workspaces: Sequence[Workspace],
+        query: str,
+        limit: int,
+        min_score: float,
+        seconds: float,
+        everything: bool = False,
     ) -> Found:
         with self._in_front():
-            return await self._assistant.search(user, workspaces, query, limit, min_score, seconds)
+            return await self._assistant.search(user, workspaces, query, limit, min_score, seconds, everything)
 
     async def context(
         self, user: str, workspace: Workspace, cursor: CodeCursor, limit: int, tokens: int, seconds: float
@@ -47,9 +54,9 @@ class ForegroundAssistant:
         with self._in_front():
             return await self._assistant.context(user, workspace, cursor, limit, tokens, seconds)
 
-    async def explain(self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, seconds: float) -> Found:
+    async def explain(self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float) -> Found:
         with self._in_front():
-            return await self._assistant.explain(user, workspaces, query, limit, seconds)
+            return await self._assistant.explain(user, workspaces, query, seconds)
 
     async def report_outcome(self, user: str, completion: str, outcome: str) -> None:
         await self._assistant.report_outcome(user, completion, outcome)

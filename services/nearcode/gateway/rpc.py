@@ -7,7 +7,7 @@ from nearcode.domain.assistant import Assistant, Found, Part, Report, Sources
 from nearcode.domain.completion import Message
 from nearcode.domain.errors import InvalidRequest
 from nearcode.domain.repository import Workspace
-from nearcode.domain.retrieval import CodeCursor
+from nearcode.domain.retrieval import CodeCursor, Query
 from nearcode.runtime import wire
 from nearcode.runtime.channel import Client
 from nearcode.runtime.server import Call
@@ -34,7 +34,7 @@ class AssistantServicer:
     async def search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
         workspaces = list(map(wire.workspace_from_proto, request.workspaces))
         found = await self._assistant.search(
-            call.user, workspaces, request.query, request.limit, request.min_score, call.seconds
+            call.user, workspaces, request.query, request.limit, request.min_score, call.seconds, request.everything
         )
         return pb.SearchResponse(snippets=map(wire.snippet_to_proto, found.snippets), report=_report(found.report))
 
@@ -45,11 +45,12 @@ class AssistantServicer:
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         workspaces = list(map(wire.workspace_from_proto, request.workspaces))
-        found = await self._assistant.explain(call.user, workspaces, request.query, request.limit, call.seconds)
+        found = await self._assistant.explain(call.user, workspaces, _explained(request), call.seconds)
         return pb.ExplainResponse(
             snippets=map(wire.snippet_to_proto, found.snippets),
             losers=map(wire.snippet_to_proto, found.losers),
             report=_report(found.report),
+            evidence=found.evidence,
         )
 
     async def report_outcome(self, request: pb.ReportOutcomeRequest, call: Call) -> pb.ReportOutcomeResponse:
@@ -87,10 +88,21 @@ class RemoteAssistant:
             yield _part(answer)
 
     async def search(
-        self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float
+        self,
+        user: str,
+        workspaces: Sequence[Workspace],
+        query: str,
+        limit: int,
+        min_score: float,
+        seconds: float,
+        everything: bool = False,
     ) -> Found:
         request = pb.SearchRequest(
-            workspaces=map(wire.workspace_to_proto, workspaces), query=query, limit=limit, min_score=min_score
+            workspaces=map(wire.workspace_to_proto, workspaces),
+            query=query,
+            limit=limit,
+            min_score=min_score,
+            everything=everything,
         )
         return _found(await self._client.unary("Search", request, seconds=seconds))
 
@@ -102,18 +114,33 @@ class RemoteAssistant:
         )
         return _found(await self._client.unary("Context", request, seconds=seconds))
 
-    async def explain(self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, seconds: float) -> Found:
-        request = pb.ExplainRequest(workspaces=map(wire.workspace_to_proto, workspaces), query=query, limit=limit)
+    async def explain(self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float) -> Found:
+        request = pb.ExplainRequest(
+            workspaces=map(wire.workspace_to_proto, workspaces),
+            query=query.question,
+            cursor=wire.cursor_to_proto(query.cursor) if query.cursor else None,
+            limit=query.limit,
+            tokens=query.tokens,
+            min_score=query.min_score,
+            everything=query.everything,
+        )
         answer = await self._client.unary("Explain", request, seconds=seconds)
         found = _found(answer)
-        return Found(found.snippets, found.report, tuple(map(wire.snippet_from_proto, answer.losers)))
+        losers = tuple(map(wire.snippet_from_proto, answer.losers))
+        return Found(found.snippets, found.report, losers, dict(answer.evidence))
 
     async def report_outcome(self, user: str, completion: str, outcome: str) -> None:
         request = pb.ReportOutcomeRequest(id=completion, outcome=outcome)
         await self._client.unary("ReportOutcome", request, seconds=10.0)
 
 
-def _cursor(request: pb.CompleteRequest | pb.ContextRequest) -> CodeCursor:
+def _explained(request: pb.ExplainRequest) -> Query:
+    """The question or the cursor that is to be explained. A limit of 0 is the server's default."""
+    cursor = _cursor(request) if request.HasField("cursor") else None
+    return Query(request.query, cursor, request.limit, request.tokens, request.min_score, everything=request.everything)
+
+
+def _cursor(request: pb.CompleteRequest | pb.ContextRequest | pb.ExplainRequest) -> CodeCursor:
     if not request.HasField("cursor") or not request.cursor.path:
         raise InvalidRequest("name the file that is edited", field="cursor.path")
     return wire.cursor_from_proto(request.cursor)
@@ -156,6 +183,8 @@ def _report(report: Report) -> pb.Report:
         stages=map(wire.stage_to_proto, report.stages),
         trace_id=report.trace_id,
         finish_reason=report.finish_reason,
+        probability=report.probability,
+        nothing_useful=not report.useful,
     )
 
 
@@ -169,4 +198,6 @@ def _report_from(message: pb.Report) -> Report:
         stages=tuple(map(wire.stage_from_proto, message.stages)),
         trace_id=message.trace_id,
         finish_reason=message.finish_reason,
+        probability=message.probability,
+        useful=not message.nothing_useful,
     )

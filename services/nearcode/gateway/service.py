@@ -70,6 +70,8 @@ class _Turn:
             stages=tuple(sorted(self.budget.reports, key=lambda stage: stage.start_ms)),
             trace_id=current_trace_id(),
             finish_reason=self.finish_reason,
+            probability=self.context.probability,
+            useful=self.context.useful,
         )
 
 
@@ -124,9 +126,17 @@ class Gateway:
             yield self._report(turn, "chat")
 
     async def search(
-        self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, min_score: float, seconds: float
+        self,
+        user: str,
+        workspaces: Sequence[Workspace],
+        query: str,
+        limit: int,
+        min_score: float,
+        seconds: float,
+        everything: bool = False,
     ) -> Found:
-        return await self._find(user, workspaces, Query(question=query, limit=_limit(limit, 10), min_score=min_score), seconds)
+        asked = Query(question=query, limit=_limit(limit, 10), min_score=min_score, everything=everything)
+        return await self._find(user, workspaces, asked, seconds)
 
     async def context(
         self, user: str, workspace: Workspace, cursor: CodeCursor, limit: int, tokens: int, seconds: float
@@ -137,8 +147,9 @@ class Gateway:
             await self._retrieve(turn, [place], query, degrade=False)
             return Found(turn.context.snippets, self._report(turn, "context"))
 
-    async def explain(self, user: str, workspaces: Sequence[Workspace], query: str, limit: int, seconds: float) -> Found:
-        return await self._find(user, workspaces, Query(question=query, limit=_limit(limit, 10)), seconds, explain=True)
+    async def explain(self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float) -> Found:
+        default = self._settings.snippets if query.cursor else 10
+        return await self._find(user, workspaces, replace(query, limit=_limit(query.limit, default)), seconds, explain=True)
 
     async def report_outcome(self, user: str, completion: str, outcome: str) -> None:
         if outcome not in _OUTCOMES:
@@ -153,11 +164,15 @@ class Gateway:
     async def _find(
         self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float, explain: bool = False
     ) -> Found:
-        _check_question(query.question)
+        if not query.cursor:
+            _check_question(query.question)
         with spanned(tracer, "search"):
             turn, places = await self._begin(user, workspaces, seconds)
+            if query.cursor and places:
+                query = replace(query, cursor=places[0].cursor(query.cursor))
             await self._retrieve(turn, places, query, degrade=False, explain=explain)
-            return Found(turn.context.snippets, self._report(turn, "explain" if explain else "search"), turn.context.losers)
+            found, report = turn.context, self._report(turn, "explain" if explain else "search")
+            return Found(found.snippets, report, found.losers, found.evidence)
 
     def _report(self, turn: _Turn, kind: str) -> Report:
         self._observer.answered(kind, turn.plan, turn.degraded)

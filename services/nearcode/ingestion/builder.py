@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact, FileOutcome, parts
 from nearcode.domain.errors import Conflict, NotFound
+from nearcode.domain.graph import split_links
 from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Manifests, Served, Versioned, artifact_name, draft_name
 from nearcode.domain.repository import CHANGED_MEANWHILE, FileVersion, Progress
@@ -184,7 +185,7 @@ class Builder:
         manifest, name = found.manifest, artifact_name(found.manifest)
         draft = await self._kept(draft_name(manifest))
         events = [events_pb2.BatchIndexed.FromString(data) for data in await self._builds.outcomes(name, batches)]
-        await asyncio.to_thread(draft.apply, [_outcome(file) for event in events for file in event.files])
+        await asyncio.to_thread(draft.apply, [outcome for event in events for outcome in _outcomes(event)])
         await self._artifacts.put(name, await asyncio.to_thread(draft.dump))
         files, chunks = draft.totals()
         seconds = time.time() - manifest.wanted_at
@@ -288,5 +289,11 @@ def complete(batches: Iterable[str]) -> dict[int, int]:
     return {part: of for (part, of), seen in sorted(cuts.items()) if len(seen) == of}
 
 
-def _outcome(file: events_pb2.FileOutcome) -> FileOutcome:
-    return FileOutcome(version_from_proto(file.file), state_from_proto(file.state), file.reason, file.chunks, file.terms)
+def _outcomes(event: events_pb2.BatchIndexed) -> list[FileOutcome]:
+    links = split_links(event.links, len(event.files))
+    return [_outcome(file, packed) for file, packed in zip(event.files, links, strict=True)]
+
+
+def _outcome(file: events_pb2.FileOutcome, links: bytes) -> FileOutcome:
+    state = state_from_proto(file.state)
+    return FileOutcome(version_from_proto(file.file), state, file.reason, file.chunks, file.terms, links)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nearcode.domain.index import Hit
+from nearcode.domain.retrieval import LaneFind
 
 Place = tuple[str, str, str, int, int]
 
@@ -60,11 +61,13 @@ class Lanes:
 
 @dataclass(slots=True)
 class Candidate:
-    """A chunk on its way, with what each signal gave it so far."""
+    """A chunk on its way: what each signal gave it so far, the lanes that found it, and how likely it is useful."""
 
     hit: Hit
     reasons: dict[str, float] = field(default_factory=dict)
     score: float = 0.0
+    found_by: dict[str, LaneFind] = field(default_factory=dict)
+    probability: float = 0.0
 
     def add(self, reason: str, value: float) -> None:
         """Adds a contribution."""
@@ -105,8 +108,10 @@ def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
         ("definition", lanes.definition or (), 0.0, 0.0),
         ("chat", chat, best_chat, weight * of_chat),
     ):
-        for hit in hits:
+        for place, hit in enumerate(hits):
             candidate = found.setdefault(_place(hit) if hits is not chat else _counterpart(found, hit), Candidate(hit))
+            score = lanes.chat.hits[place].score if lanes.chat and hits is chat else hit.score
+            candidate.found_by.setdefault(name, LaneFind(name, place + 1, score))
             if best > 0.0 and hit.score > 0.0:
                 candidate.add(name, unit * share * hit.score / best)
     if lanes.chat and of_chat:

@@ -38,6 +38,8 @@ class RetrievalServicer:
             plan=context.plan,
             stages=map(stage_to_proto, context.stages),
             dropped=context.dropped,
+            probability=context.probability,
+            nothing_useful=not context.useful,
         )
 
     async def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
@@ -48,6 +50,9 @@ class RetrievalServicer:
             plan=context.plan,
             stages=map(stage_to_proto, context.stages),
             dropped=context.dropped,
+            probability=context.probability,
+            nothing_useful=not context.useful,
+            evidence=context.evidence,
         )
 
 
@@ -87,6 +92,7 @@ def query_to_proto(scope: Scope, query: Query) -> pb.Query:
         tokens=query.tokens,
         min_score=query.min_score,
         path_prefix=query.path_prefix,
+        everything=query.everything,
     )
     if query.cursor is None:
         message.question = query.question
@@ -108,17 +114,21 @@ def query_from_proto(message: pb.Query) -> Asked:
         tokens=message.tokens,
         min_score=message.min_score,
         path_prefix=message.path_prefix,
+        everything=message.everything,
     )
     return Asked(scope, query)
 
 
 def context_from_proto(message: pb.RetrieveResponse | pb.ExplainResponse) -> Context:
     """What a RetrieveResponse or an ExplainResponse says."""
-    losers = message.losers if isinstance(message, pb.ExplainResponse) else ()
+    explained = message if isinstance(message, pb.ExplainResponse) else pb.ExplainResponse()
     return Context(
         snippets=tuple(map(snippet_from_proto, message.snippets)),
         plan=message.plan,
-        losers=tuple(map(snippet_from_proto, losers)),
+        losers=tuple(map(snippet_from_proto, explained.losers)),
         stages=tuple(map(stage_from_proto, message.stages)),
         dropped=message.dropped,
+        probability=message.probability,
+        useful=not message.nothing_useful,
+        evidence=dict(explained.evidence),
     )

@@ -17,9 +17,11 @@ from nearcode.domain.repository import Revision, Revisions
 from nearcode.domain.retrieval import Context, Query
 from nearcode.domain.spaces import Opened, View, Views
 from nearcode.retrieval.budget import cut
+from nearcode.retrieval.calibration import judge, model_for
 from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
-from nearcode.retrieval.explain import losers, snippet
+from nearcode.retrieval.evidence import weigh
+from nearcode.retrieval.explain import Losers, dropped_by_ranking, snippet, told, trace_answer
 from nearcode.retrieval.fusion import ChatLane, Lanes, fuse
 from nearcode.retrieval.idf import Idf, load_prior
 from nearcode.retrieval.intent import Intent
@@ -143,8 +145,13 @@ class Retrieval:
                 raise call.failure
             return Context((), "none", stages=tuple(call.budget.reports))
         with self._stage(call.budget, "rank"):
-            answer = choose(call, found, explain)
-        return Context(answer.snippets, found.lanes.plan, answer.losers, tuple(call.budget.reports), answer.dropped)
+            span = trace.get_current_span()
+            answer = choose(call, found, explain or span.is_recording())
+            if span.is_recording():
+                trace_answer(span, answer)
+        if not explain:
+            answer = replace(answer, losers=(), evidence={})
+        return replace(answer, stages=tuple(call.budget.reports))
 
     async def call(self, scope: Scope, query: Query, seconds: float) -> Call:
         """A question, read. Raises InvalidRequest. Whoever calls closes it."""
@@ -238,19 +245,34 @@ def check(query: Query) -> None:
 
 
 def choose(call: Call, found: Found, explain: bool) -> Context:
-    """Re-checks, fuses, ranks and cuts: lanes -> snippets, and losers if they are asked for."""
+    """Re-checks, fuses, ranks, judges and cuts: lanes -> snippets, and losers if they are asked for."""
     edited = call.intent.edited.path if call.intent.edited else ""
     recheck = Recheck(call.scope, found.revisions, call.folder, edited)
     lanes = found.lanes
     chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
     dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
     lanes = Lanes(dense, lexical, definition, chat)
-    fused = fuse(lanes, call.intent.symbolic, attainable(call.intent, found.idf))
+    fit = attainable(call.intent, found.idf)
+    fused = fuse(lanes, call.intent.symbolic, fit)
     ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
+    evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
+    verdict = judge(model_for(call.query.cursor is not None, lanes.plan), evidence, [candidate.score for candidate in ranked])
+    for candidate, probability in zip(ranked, verdict.snippets, strict=True):
+        candidate.probability = probability
     good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
-    chosen, no_room = cut([snippet(candidate) for candidate in good[: call.query.limit]], call.query.tokens)
-    lost = losers(good[call.query.limit :], ranked[len(good) :], no_room) if explain else ()
-    return Context(tuple(chosen), lanes.plan, lost, dropped=len(recheck.dropped))
+    likely = good if call.query.everything else good[: verdict.kept]
+    chosen, no_room = cut([snippet(candidate) for candidate in likely[: call.query.limit]], call.query.tokens)
+    left_out = Losers(
+        beyond=likely[call.query.limit :],
+        below=ranked[len(good) :],
+        unlikely=good[len(likely) :],
+        same_code=dropped_by_ranking(fused.candidates, ranked),
+        no_room=no_room,
+        last=chosen[-1].score if chosen else 0.0,
+    )
+    lost = told(left_out) if explain else ()
+    judged = (verdict.probability, verdict.useful, evidence)
+    return Context(tuple(chosen), lanes.plan, lost, (), len(recheck.dropped), *judged)
 
 
 def _kept(recheck: Recheck, hits: Sequence[Hit] | None) -> list[Hit] | None:

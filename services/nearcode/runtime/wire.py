@@ -17,7 +17,7 @@ from nearcode.domain.repository import (
     RepositoryStatus,
     Workspace,
 )
-from nearcode.domain.retrieval import CodeCursor, Snippet
+from nearcode.domain.retrieval import CodeCursor, LaneFind, Snippet
 from nearcode.domain.spaces import Coverage
 
 _FILE_STATES = {state: repositories_pb2.FileState.Value(f"FILE_STATE_{state.name}") for state in FileState}
@@ -158,6 +158,9 @@ def snippet_to_proto(snippet: Snippet) -> retrieval_pb2.Snippet:
         definitions=snippet.definitions,
         trace=snippet.trace,
         lost_because=snippet.lost_because,
+        lanes=[retrieval_pb2.LaneFind(lane=find.lane, rank=find.rank, score=find.score) for find in snippet.lanes],
+        probability=snippet.probability,
+        id=snippet.id,
     )
 
 
@@ -177,6 +180,9 @@ def snippet_from_proto(message: retrieval_pb2.Snippet) -> Snippet:
         definitions=tuple(message.definitions),
         trace=message.trace,
         lost_because=message.lost_because,
+        lanes=tuple(LaneFind(find.lane, find.rank, find.score) for find in message.lanes),
+        probability=message.probability,
+        id=message.id,
     )
 
 

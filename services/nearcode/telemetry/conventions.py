@@ -4,6 +4,8 @@ messaging and GenAI as of opentelemetry-semantic-conventions 0.66b2; a test comp
 `nats` and `qdrant` are custom values: the conventions name neither system. No attribute holds code, a question or an answer.
 """
 
+from collections.abc import Mapping
+
 from opentelemetry.util.types import AttributeValue
 
 Attributes = dict[str, AttributeValue]
@@ -57,3 +59,29 @@ def message(operation: str, event: str, subject: str, message_id: str, size: int
 def model(operation: str, name: str) -> Attributes:
     """A call to a language model. `operation`: `text_completion` or `chat`; the span's name is `operation name`."""
     return {"gen_ai.operation.name": operation, "gen_ai.request.model": name}
+
+
+RESULT, NEAR_MISS = "nearcode.result", "nearcode.near_miss"
+"""Events of retrieval's stage `rank`: a chunk that is in the answer, one that is not."""
+
+
+def answer(probability: float, useful: bool, evidence: Mapping[str, float]) -> Attributes:
+    """How likely an answer is useful, and what that was computed from."""
+    judged: Attributes = {"nearcode.answer.probability": probability, "nearcode.answer.useful": useful}
+    return {**judged, **{f"nearcode.evidence.{name.replace(' ', '_')}": value for name, value in evidence.items()}}
+
+
+def candidate(
+    chunk: str, rank: int, judged: tuple[float, float], reasons: Mapping[str, float], lanes: Mapping[str, int], lost: str = ""
+) -> Attributes:
+    """A ranked chunk by its id: score and probability (`judged`), what each signal gave, its rank in each lane, why it lost."""
+    score, probability = judged
+    return {
+        "nearcode.chunk.id": chunk,
+        "nearcode.rank": rank,
+        "nearcode.score": score,
+        "nearcode.probability": probability,
+        **{f"nearcode.reason.{name.replace(' ', '_')}": value for name, value in reasons.items()},
+        **{f"nearcode.lane.{name.replace(' ', '_')}": place for name, place in lanes.items()},
+        **({"nearcode.lost_because": lost} if lost else {}),
+    }

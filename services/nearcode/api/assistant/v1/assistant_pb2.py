@@ -27,41 +27,45 @@ from nearcode.api.repositories.v1 import repositories_pb2 as nearcode_dot_api_do
 from nearcode.api.retrieval.v1 import retrieval_pb2 as nearcode_dot_api_dot_retrieval_dot_v1_dot_retrieval__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)nearcode/api/assistant/v1/assistant.proto\x12\x19nearcode.api.assistant.v1\x1a+nearcode/api/generation/v1/generation.proto\x1a/nearcode/api/repositories/v1/repositories.proto\x1a)nearcode/api/retrieval/v1/retrieval.proto\"?\n\x07Sources\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\"\xb1\x01\n\x06Report\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x11\n\tuntrusted\x18\x05 \x01(\x08\x12\x30\n\x06stages\x18\x06 \x03(\x0b\x32 .nearcode.api.retrieval.v1.Stage\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x12\x15\n\rfinish_reason\x18\x08 \x01(\t\"\xa7\x01\n\x0f\x43ompleteRequest\x12:\n\tworkspace\x18\x01 \x01(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\x35\n\x06\x63ursor\x18\x02 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursor\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\r\n\x05limit\x18\x04 \x01(\x05\"\x96\x01\n\x10\x43ompleteResponse\x12\x35\n\x07sources\x18\x01 \x01(\x0b\x32\".nearcode.api.assistant.v1.SourcesH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x33\n\x06report\x18\x03 \x01(\x0b\x32!.nearcode.api.assistant.v1.ReportH\x00\x42\x06\n\x04part\"\xa4\x01\n\x0b\x43hatRequest\x12;\n\nworkspaces\x18\x01 \x03(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\x35\n\x08messages\x18\x02 \x03(\x0b\x32#.nearcode.api.generation.v1.Message\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\r\n\x05limit\x18\x04 \x01(\x05\"\x92\x01\n\x0c\x43hatResponse\x12\x35\n\x07sources\x18\x01 \x01(\x0b\x32\".nearcode.api.assistant.v1.SourcesH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x33\n\x06report\x18\x03 \x01(\x0b\x32!.nearcode.api.assistant.v1.ReportH\x00\x42\x06\n\x04part\"}\n\rSearchRequest\x12;\n\nworkspaces\x18\x01 \x03(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tmin_score\x18\x04 \x01(\x01\"y\n\x0eSearchResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x31\n\x06report\x18\x02 \x01(\x0b\x32!.nearcode.api.assistant.v1.Report\"\xa2\x01\n\x0e\x43ontextRequest\x12:\n\tworkspace\x18\x01 \x01(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\x35\n\x06\x63ursor\x18\x02 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursor\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06tokens\x18\x04 \x01(\x05\"z\n\x0f\x43ontextResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x31\n\x06report\x18\x02 \x01(\x0b\x32!.nearcode.api.assistant.v1.Report\"k\n\x0e\x45xplainRequest\x12;\n\nworkspaces\x18\x01 \x03(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"\xae\x01\n\x0f\x45xplainResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x32\n\x06losers\x18\x02 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x31\n\x06report\x18\x03 \x01(\x0b\x32!.nearcode.api.assistant.v1.Report\"3\n\x14ReportOutcomeRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07outcome\x18\x02 \x01(\t\"\x17\n\x15ReportOutcomeResponse2\xeb\x04\n\x10\x41ssistantService\x12\x65\n\x08\x43omplete\x12*.nearcode.api.assistant.v1.CompleteRequest\x1a+.nearcode.api.assistant.v1.CompleteResponse0\x01\x12Y\n\x04\x43hat\x12&.nearcode.api.assistant.v1.ChatRequest\x1a\'.nearcode.api.assistant.v1.ChatResponse0\x01\x12]\n\x06Search\x12(.nearcode.api.assistant.v1.SearchRequest\x1a).nearcode.api.assistant.v1.SearchResponse\x12`\n\x07\x43ontext\x12).nearcode.api.assistant.v1.ContextRequest\x1a*.nearcode.api.assistant.v1.ContextResponse\x12`\n\x07\x45xplain\x12).nearcode.api.assistant.v1.ExplainRequest\x1a*.nearcode.api.assistant.v1.ExplainResponse\x12r\n\rReportOutcome\x12/.nearcode.api.assistant.v1.ReportOutcomeRequest\x1a\x30.nearcode.api.assistant.v1.ReportOutcomeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)nearcode/api/assistant/v1/assistant.proto\x12\x19nearcode.api.assistant.v1\x1a+nearcode/api/generation/v1/generation.proto\x1a/nearcode/api/repositories/v1/repositories.proto\x1a)nearcode/api/retrieval/v1/retrieval.proto\"?\n\x07Sources\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\"\xde\x01\n\x06Report\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x11\n\tuntrusted\x18\x05 \x01(\x08\x12\x30\n\x06stages\x18\x06 \x03(\x0b\x32 .nearcode.api.retrieval.v1.Stage\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x12\x15\n\rfinish_reason\x18\x08 \x01(\t\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x16\n\x0enothing_useful\x18\n \x01(\x08\"\xa7\x01\n\x0f\x43ompleteRequest\x12:\n\tworkspace\x18\x01 \x01(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\x35\n\x06\x63ursor\x18\x02 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursor\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\r\n\x05limit\x18\x04 \x01(\x05\"\x96\x01\n\x10\x43ompleteResponse\x12\x35\n\x07sources\x18\x01 \x01(\x0b\x32\".nearcode.api.assistant.v1.SourcesH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x33\n\x06report\x18\x03 \x01(\x0b\x32!.nearcode.api.assistant.v1.ReportH\x00\x42\x06\n\x04part\"\xa4\x01\n\x0b\x43hatRequest\x12;\n\nworkspaces\x18\x01 \x03(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\x35\n\x08messages\x18\x02 \x03(\x0b\x32#.nearcode.api.generation.v1.Message\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\r\n\x05limit\x18\x04 \x01(\x05\"\x92\x01\n\x0c\x43hatResponse\x12\x35\n\x07sources\x18\x01 \x01(\x0b\x32\".nearcode.api.assistant.v1.SourcesH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x33\n\x06report\x18\x03 \x01(\x0b\x32!.nearcode.api.assistant.v1.ReportH\x00\x42\x06\n\x04part\"\x91\x01\n\rSearchRequest\x12;\n\nworkspaces\x18\x01 \x03(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x11\n\tmin_score\x18\x04 \x01(\x01\x12\x12\n\neverything\x18\x05 \x01(\x08\"y\n\x0eSearchResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x31\n\x06report\x18\x02 \x01(\x0b\x32!.nearcode.api.assistant.v1.Report\"\xa2\x01\n\x0e\x43ontextRequest\x12:\n\tworkspace\x18\x01 \x01(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\x35\n\x06\x63ursor\x18\x02 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursor\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06tokens\x18\x04 \x01(\x05\"z\n\x0f\x43ontextResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x31\n\x06report\x18\x02 \x01(\x0b\x32!.nearcode.api.assistant.v1.Report\"\xd9\x01\n\x0e\x45xplainRequest\x12;\n\nworkspaces\x18\x01 \x03(\x0b\x32\'.nearcode.api.repositories.v1.Workspace\x12\r\n\x05query\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x35\n\x06\x63ursor\x18\x04 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursor\x12\x0e\n\x06tokens\x18\x05 \x01(\x05\x12\x11\n\tmin_score\x18\x06 \x01(\x01\x12\x12\n\neverything\x18\x07 \x01(\x08\"\xab\x02\n\x0f\x45xplainResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x32\n\x06losers\x18\x02 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x31\n\x06report\x18\x03 \x01(\x0b\x32!.nearcode.api.assistant.v1.Report\x12J\n\x08\x65vidence\x18\x04 \x03(\x0b\x32\x38.nearcode.api.assistant.v1.ExplainResponse.EvidenceEntry\x1a/\n\rEvidenceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"3\n\x14ReportOutcomeRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07outcome\x18\x02 \x01(\t\"\x17\n\x15ReportOutcomeResponse2\xeb\x04\n\x10\x41ssistantService\x12\x65\n\x08\x43omplete\x12*.nearcode.api.assistant.v1.CompleteRequest\x1a+.nearcode.api.assistant.v1.CompleteResponse0\x01\x12Y\n\x04\x43hat\x12&.nearcode.api.assistant.v1.ChatRequest\x1a\'.nearcode.api.assistant.v1.ChatResponse0\x01\x12]\n\x06Search\x12(.nearcode.api.assistant.v1.SearchRequest\x1a).nearcode.api.assistant.v1.SearchResponse\x12`\n\x07\x43ontext\x12).nearcode.api.assistant.v1.ContextRequest\x1a*.nearcode.api.assistant.v1.ContextResponse\x12`\n\x07\x45xplain\x12).nearcode.api.assistant.v1.ExplainRequest\x1a*.nearcode.api.assistant.v1.ExplainResponse\x12r\n\rReportOutcome\x12/.nearcode.api.assistant.v1.ReportOutcomeRequest\x1a\x30.nearcode.api.assistant.v1.ReportOutcomeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nearcode.api.assistant.v1.assistant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._loaded_options = None
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._serialized_options = b'8\001'
   _globals['_SOURCES']._serialized_start=209
   _globals['_SOURCES']._serialized_end=272
   _globals['_REPORT']._serialized_start=275
-  _globals['_REPORT']._serialized_end=452
-  _globals['_COMPLETEREQUEST']._serialized_start=455
-  _globals['_COMPLETEREQUEST']._serialized_end=622
-  _globals['_COMPLETERESPONSE']._serialized_start=625
-  _globals['_COMPLETERESPONSE']._serialized_end=775
-  _globals['_CHATREQUEST']._serialized_start=778
-  _globals['_CHATREQUEST']._serialized_end=942
-  _globals['_CHATRESPONSE']._serialized_start=945
-  _globals['_CHATRESPONSE']._serialized_end=1091
-  _globals['_SEARCHREQUEST']._serialized_start=1093
-  _globals['_SEARCHREQUEST']._serialized_end=1218
-  _globals['_SEARCHRESPONSE']._serialized_start=1220
-  _globals['_SEARCHRESPONSE']._serialized_end=1341
-  _globals['_CONTEXTREQUEST']._serialized_start=1344
-  _globals['_CONTEXTREQUEST']._serialized_end=1506
-  _globals['_CONTEXTRESPONSE']._serialized_start=1508
-  _globals['_CONTEXTRESPONSE']._serialized_end=1630
-  _globals['_EXPLAINREQUEST']._serialized_start=1632
-  _globals['_EXPLAINREQUEST']._serialized_end=1739
-  _globals['_EXPLAINRESPONSE']._serialized_start=1742
-  _globals['_EXPLAINRESPONSE']._serialized_end=1916
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1918
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1969
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1971
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1994
-  _globals['_ASSISTANTSERVICE']._serialized_start=1997
-  _globals['_ASSISTANTSERVICE']._serialized_end=2616
+  _globals['_REPORT']._serialized_end=497
+  _globals['_COMPLETEREQUEST']._serialized_start=500
+  _globals['_COMPLETEREQUEST']._serialized_end=667
+  _globals['_COMPLETERESPONSE']._serialized_start=670
+  _globals['_COMPLETERESPONSE']._serialized_end=820
+  _globals['_CHATREQUEST']._serialized_start=823
+  _globals['_CHATREQUEST']._serialized_end=987
+  _globals['_CHATRESPONSE']._serialized_start=990
+  _globals['_CHATRESPONSE']._serialized_end=1136
+  _globals['_SEARCHREQUEST']._serialized_start=1139
+  _globals['_SEARCHREQUEST']._serialized_end=1284
+  _globals['_SEARCHRESPONSE']._serialized_start=1286
+  _globals['_SEARCHRESPONSE']._serialized_end=1407
+  _globals['_CONTEXTREQUEST']._serialized_start=1410
+  _globals['_CONTEXTREQUEST']._serialized_end=1572
+  _globals['_CONTEXTRESPONSE']._serialized_start=1574
+  _globals['_CONTEXTRESPONSE']._serialized_end=1696
+  _globals['_EXPLAINREQUEST']._serialized_start=1699
+  _globals['_EXPLAINREQUEST']._serialized_end=1916
+  _globals['_EXPLAINRESPONSE']._serialized_start=1919
+  _globals['_EXPLAINRESPONSE']._serialized_end=2218
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._serialized_start=2171
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._serialized_end=2218
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=2220
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=2271
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=2273
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=2296
+  _globals['_ASSISTANTSERVICE']._serialized_start=2299
+  _globals['_ASSISTANTSERVICE']._serialized_end=2918
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,8 @@ class Report(_message.Message):
     STAGES_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    NOTHING_USEFUL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     plan: _builtins.str
     """hybrid, lexical, in-file, context-only or empty: what the budget allowed."""
@@ -64,6 +66,10 @@ class Report(_message.Message):
     untrusted: _builtins.bool
     trace_id: _builtins.str
     finish_reason: _builtins.str
+    probability: _builtins.float
+    """How likely the retrieved code holds anything useful, 0 to 1, calibrated."""
+    nothing_useful: _builtins.bool
+    """No useful context: nothing that was found is likely to be useful."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Stage]: ...
     def __init__(
@@ -77,10 +83,12 @@ class Report(_message.Message):
         stages: _abc.Iterable[_retrieval_pb2.Stage] | None = ...,
         trace_id: _builtins.str = ...,
         finish_reason: _builtins.str = ...,
+        probability: _builtins.float = ...,
+        nothing_useful: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "finish_reason", b"finish_reason", "id", b"id", "model", b"model", "plan", b"plan", "stages", b"stages", "trace_id", b"trace_id", "untrusted", b"untrusted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "finish_reason", b"finish_reason", "id", b"id", "model", b"model", "nothing_useful", b"nothing_useful", "plan", b"plan", "probability", b"probability", "stages", b"stages", "trace_id", b"trace_id", "untrusted", b"untrusted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,9 +221,12 @@ class SearchRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
+    EVERYTHING_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     limit: _builtins.int
     min_score: _builtins.float
+    everything: _builtins.bool
+    """Return what was found even if it is unlikely to be useful."""
     @_builtins.property
     def workspaces(self) -> _containers.RepeatedCompositeFieldContainer[_repositories_pb2.Workspace]: ...
     def __init__(
@@ -225,10 +236,11 @@ class SearchRequest(_message.Message):
         query: _builtins.str = ...,
         limit: _builtins.int = ...,
         min_score: _builtins.float = ...,
+        everything: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "min_score", b"min_score", "query", b"query", "workspaces", b"workspaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everything", b"everything", "limit", b"limit", "min_score", b"min_score", "query", b"query", "workspaces", b"workspaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -319,20 +331,36 @@ class ExplainRequest(_message.Message):
     WORKSPACES_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    EVERYTHING_FIELD_NUMBER: _builtins.int
     query: _builtins.str
+    """A question, or a cursor instead: why a completion there gets the context it gets."""
     limit: _builtins.int
+    tokens: _builtins.int
+    """Tokens at most, over all snippets; 0: no limit."""
+    min_score: _builtins.float
+    everything: _builtins.bool
+    """Return what was found even if it is unlikely to be useful."""
     @_builtins.property
     def workspaces(self) -> _containers.RepeatedCompositeFieldContainer[_repositories_pb2.Workspace]: ...
+    @_builtins.property
+    def cursor(self) -> _retrieval_pb2.CodeCursor: ...
     def __init__(
         self,
         *,
         workspaces: _abc.Iterable[_repositories_pb2.Workspace] | None = ...,
         query: _builtins.str = ...,
         limit: _builtins.int = ...,
+        cursor: _retrieval_pb2.CodeCursor | None = ...,
+        tokens: _builtins.int = ...,
+        min_score: _builtins.float = ...,
+        everything: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "query", b"query", "workspaces", b"workspaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "everything", b"everything", "limit", b"limit", "min_score", b"min_score", "query", b"query", "tokens", b"tokens", "workspaces", b"workspaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,25 +370,51 @@ Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
 class ExplainResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class EvidenceEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SNIPPETS_FIELD_NUMBER: _builtins.int
     LOSERS_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def snippets(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Snippet]: ...
     @_builtins.property
     def losers(self) -> _containers.RepeatedCompositeFieldContainer[_retrieval_pb2.Snippet]: ...
     @_builtins.property
     def report(self) -> Global___Report: ...
+    @_builtins.property
+    def evidence(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What the probability was computed from, by name."""
+
     def __init__(
         self,
         *,
         snippets: _abc.Iterable[_retrieval_pb2.Snippet] | None = ...,
         losers: _abc.Iterable[_retrieval_pb2.Snippet] | None = ...,
         report: Global___Report | None = ...,
+        evidence: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["losers", b"losers", "report", b"report", "snippets", b"snippets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "losers", b"losers", "report", b"report", "snippets", b"snippets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

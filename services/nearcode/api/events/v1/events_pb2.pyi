@@ -283,12 +283,15 @@ class BatchIndexed(_message.Message):
     BATCHES_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     part: _builtins.int
     batch: _builtins.int
     batches: _builtins.int
     error: _builtins.str
     """Why the collection of this build cannot be filled now: its model or its store is away. Empty: each file tells for itself."""
+    links: _builtins.bytes
+    """What each file imports and the names it defines, in the order of files: see domain/graph.py."""
     @_builtins.property
     def build(self) -> Global___Build: ...
     @_builtins.property
@@ -303,10 +306,11 @@ class BatchIndexed(_message.Message):
         batches: _builtins.int = ...,
         files: _abc.Iterable[Global___FileOutcome] | None = ...,
         error: _builtins.str = ...,
+        links: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "batches", b"batches", "build", b"build", "error", b"error", "files", b"files", "part", b"part", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "batches", b"batches", "build", b"build", "error", b"error", "files", b"files", "links", b"links", "part", b"part", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

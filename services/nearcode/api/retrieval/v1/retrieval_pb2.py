@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)nearcode/api/retrieval/v1/retrieval.proto\x12\x19nearcode.api.retrieval.v1\">\n\tPrincipal\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x14\n\x0crepositories\x18\x03 \x03(\t\"s\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x61llotted_ms\x18\x02 \x01(\x01\x12\x10\n\x08spent_ms\x18\x03 \x01(\x01\x12\x12\n\ncarried_ms\x18\x04 \x01(\x01\x12\x10\n\x08start_ms\x18\x05 \x01(\x01\x12\x0f\n\x07skipped\x18\x06 \x01(\x08\"\xd8\x02\n\x07Snippet\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62lob\x18\x03 \x01(\t\x12\x12\n\nstart_line\x18\x04 \x01(\x05\x12\x10\n\x08\x65nd_line\x18\x05 \x01(\x05\x12\r\n\x05score\x18\x06 \x01(\x01\x12@\n\x07reasons\x18\x07 \x03(\x0b\x32/.nearcode.api.retrieval.v1.Snippet.ReasonsEntry\x12\x0c\n\x04text\x18\x08 \x01(\t\x12\x0e\n\x06header\x18\t \x01(\t\x12\x10\n\x08language\x18\n \x01(\t\x12\x0c\n\x04kind\x18\x0b \x01(\t\x12\x13\n\x0b\x64\x65\x66initions\x18\x0c \x03(\t\x12\r\n\x05trace\x18\r \x01(\t\x12\x14\n\x0clost_because\x18\x0e \x01(\t\x1a.\n\x0cReasonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\":\n\nCodeCursor\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x0e\n\x06suffix\x18\x03 \x01(\t\"\xf2\x01\n\x05Query\x12\x37\n\tprincipal\x18\x01 \x01(\x0b\x32$.nearcode.api.retrieval.v1.Principal\x12\x14\n\x0crepositories\x18\x02 \x03(\t\x12\x12\n\x08question\x18\x03 \x01(\tH\x00\x12\x37\n\x06\x63ursor\x18\x04 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursorH\x00\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06tokens\x18\x06 \x01(\x05\x12\x11\n\tmin_score\x18\x07 \x01(\x01\x12\x13\n\x0bpath_prefix\x18\x08 \x01(\tB\x06\n\x04kind\"B\n\x0fRetrieveRequest\x12/\n\x05query\x18\x01 \x01(\x0b\x32 .nearcode.api.retrieval.v1.Query\"\x99\x01\n\x10RetrieveResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x30\n\x06stages\x18\x03 \x03(\x0b\x32 .nearcode.api.retrieval.v1.Stage\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x05\"A\n\x0e\x45xplainRequest\x12/\n\x05query\x18\x01 \x01(\x0b\x32 .nearcode.api.retrieval.v1.Query\"\xcc\x01\n\x0f\x45xplainResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x32\n\x06losers\x18\x02 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x30\n\x06stages\x18\x04 \x03(\x0b\x32 .nearcode.api.retrieval.v1.Stage\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x32\xd9\x01\n\x10RetrievalService\x12\x63\n\x08Retrieve\x12*.nearcode.api.retrieval.v1.RetrieveRequest\x1a+.nearcode.api.retrieval.v1.RetrieveResponse\x12`\n\x07\x45xplain\x12).nearcode.api.retrieval.v1.ExplainRequest\x1a*.nearcode.api.retrieval.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)nearcode/api/retrieval/v1/retrieval.proto\x12\x19nearcode.api.retrieval.v1\">\n\tPrincipal\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x14\n\x0crepositories\x18\x03 \x03(\t\"s\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x61llotted_ms\x18\x02 \x01(\x01\x12\x10\n\x08spent_ms\x18\x03 \x01(\x01\x12\x12\n\ncarried_ms\x18\x04 \x01(\x01\x12\x10\n\x08start_ms\x18\x05 \x01(\x01\x12\x0f\n\x07skipped\x18\x06 \x01(\x08\"5\n\x08LaneFind\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x01\"\xad\x03\n\x07Snippet\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62lob\x18\x03 \x01(\t\x12\x12\n\nstart_line\x18\x04 \x01(\x05\x12\x10\n\x08\x65nd_line\x18\x05 \x01(\x05\x12\r\n\x05score\x18\x06 \x01(\x01\x12@\n\x07reasons\x18\x07 \x03(\x0b\x32/.nearcode.api.retrieval.v1.Snippet.ReasonsEntry\x12\x0c\n\x04text\x18\x08 \x01(\t\x12\x0e\n\x06header\x18\t \x01(\t\x12\x10\n\x08language\x18\n \x01(\t\x12\x0c\n\x04kind\x18\x0b \x01(\t\x12\x13\n\x0b\x64\x65\x66initions\x18\x0c \x03(\t\x12\r\n\x05trace\x18\r \x01(\t\x12\x14\n\x0clost_because\x18\x0e \x01(\t\x12\x32\n\x05lanes\x18\x0f \x03(\x0b\x32#.nearcode.api.retrieval.v1.LaneFind\x12\x13\n\x0bprobability\x18\x10 \x01(\x01\x12\n\n\x02id\x18\x11 \x01(\t\x1a.\n\x0cReasonsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\":\n\nCodeCursor\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x0e\n\x06suffix\x18\x03 \x01(\t\"\x86\x02\n\x05Query\x12\x37\n\tprincipal\x18\x01 \x01(\x0b\x32$.nearcode.api.retrieval.v1.Principal\x12\x14\n\x0crepositories\x18\x02 \x03(\t\x12\x12\n\x08question\x18\x03 \x01(\tH\x00\x12\x37\n\x06\x63ursor\x18\x04 \x01(\x0b\x32%.nearcode.api.retrieval.v1.CodeCursorH\x00\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06tokens\x18\x06 \x01(\x05\x12\x11\n\tmin_score\x18\x07 \x01(\x01\x12\x13\n\x0bpath_prefix\x18\x08 \x01(\t\x12\x12\n\neverything\x18\t \x01(\x08\x42\x06\n\x04kind\"B\n\x0fRetrieveRequest\x12/\n\x05query\x18\x01 \x01(\x0b\x32 .nearcode.api.retrieval.v1.Query\"\xc6\x01\n\x10RetrieveResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x30\n\x06stages\x18\x03 \x03(\x0b\x32 .nearcode.api.retrieval.v1.Stage\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x05\x12\x13\n\x0bprobability\x18\x05 \x01(\x01\x12\x16\n\x0enothing_useful\x18\x06 \x01(\x08\"A\n\x0e\x45xplainRequest\x12/\n\x05query\x18\x01 \x01(\x0b\x32 .nearcode.api.retrieval.v1.Query\"\xf6\x02\n\x0f\x45xplainResponse\x12\x34\n\x08snippets\x18\x01 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x32\n\x06losers\x18\x02 \x03(\x0b\x32\".nearcode.api.retrieval.v1.Snippet\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x30\n\x06stages\x18\x04 \x03(\x0b\x32 .nearcode.api.retrieval.v1.Stage\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x05\x12\x13\n\x0bprobability\x18\x06 \x01(\x01\x12\x16\n\x0enothing_useful\x18\x07 \x01(\x08\x12J\n\x08\x65vidence\x18\x08 \x03(\x0b\x32\x38.nearcode.api.retrieval.v1.ExplainResponse.EvidenceEntry\x1a/\n\rEvidenceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xd9\x01\n\x10RetrievalService\x12\x63\n\x08Retrieve\x12*.nearcode.api.retrieval.v1.RetrieveRequest\x1a+.nearcode.api.retrieval.v1.RetrieveResponse\x12`\n\x07\x45xplain\x12).nearcode.api.retrieval.v1.ExplainRequest\x1a*.nearcode.api.retrieval.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,26 +33,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SNIPPET_REASONSENTRY']._loaded_options = None
   _globals['_SNIPPET_REASONSENTRY']._serialized_options = b'8\001'
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._loaded_options = None
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._serialized_options = b'8\001'
   _globals['_PRINCIPAL']._serialized_start=72
   _globals['_PRINCIPAL']._serialized_end=134
   _globals['_STAGE']._serialized_start=136
   _globals['_STAGE']._serialized_end=251
-  _globals['_SNIPPET']._serialized_start=254
-  _globals['_SNIPPET']._serialized_end=598
-  _globals['_SNIPPET_REASONSENTRY']._serialized_start=552
-  _globals['_SNIPPET_REASONSENTRY']._serialized_end=598
-  _globals['_CODECURSOR']._serialized_start=600
-  _globals['_CODECURSOR']._serialized_end=658
-  _globals['_QUERY']._serialized_start=661
-  _globals['_QUERY']._serialized_end=903
-  _globals['_RETRIEVEREQUEST']._serialized_start=905
-  _globals['_RETRIEVEREQUEST']._serialized_end=971
-  _globals['_RETRIEVERESPONSE']._serialized_start=974
-  _globals['_RETRIEVERESPONSE']._serialized_end=1127
-  _globals['_EXPLAINREQUEST']._serialized_start=1129
-  _globals['_EXPLAINREQUEST']._serialized_end=1194
-  _globals['_EXPLAINRESPONSE']._serialized_start=1197
-  _globals['_EXPLAINRESPONSE']._serialized_end=1401
-  _globals['_RETRIEVALSERVICE']._serialized_start=1404
-  _globals['_RETRIEVALSERVICE']._serialized_end=1621
+  _globals['_LANEFIND']._serialized_start=253
+  _globals['_LANEFIND']._serialized_end=306
+  _globals['_SNIPPET']._serialized_start=309
+  _globals['_SNIPPET']._serialized_end=738
+  _globals['_SNIPPET_REASONSENTRY']._serialized_start=692
+  _globals['_SNIPPET_REASONSENTRY']._serialized_end=738
+  _globals['_CODECURSOR']._serialized_start=740
+  _globals['_CODECURSOR']._serialized_end=798
+  _globals['_QUERY']._serialized_start=801
+  _globals['_QUERY']._serialized_end=1063
+  _globals['_RETRIEVEREQUEST']._serialized_start=1065
+  _globals['_RETRIEVEREQUEST']._serialized_end=1131
+  _globals['_RETRIEVERESPONSE']._serialized_start=1134
+  _globals['_RETRIEVERESPONSE']._serialized_end=1332
+  _globals['_EXPLAINREQUEST']._serialized_start=1334
+  _globals['_EXPLAINREQUEST']._serialized_end=1399
+  _globals['_EXPLAINRESPONSE']._serialized_start=1402
+  _globals['_EXPLAINRESPONSE']._serialized_end=1776
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._serialized_start=1729
+  _globals['_EXPLAINRESPONSE_EVIDENCEENTRY']._serialized_end=1776
+  _globals['_RETRIEVALSERVICE']._serialized_start=1779
+  _globals['_RETRIEVALSERVICE']._serialized_end=1996
 # @@protoc_insertion_point(module_scope)

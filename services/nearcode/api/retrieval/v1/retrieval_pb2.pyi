@@ -87,6 +87,34 @@ class Stage(_message.Message):
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
 @_typing.final
+class LaneFind(_message.Message):
+    """LaneFind says where a lane ranked a chunk, from 1, and with which score of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANE_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    lane: _builtins.str
+    rank: _builtins.int
+    score: _builtins.float
+    """Cosine for dense and chat, sum of weighted words for lexical, 1 for definition."""
+    def __init__(
+        self,
+        *,
+        lane: _builtins.str = ...,
+        rank: _builtins.int = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lane", b"lane", "rank", b"rank", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaneFind: _TypeAlias = LaneFind  # noqa: Y015
+
+@_typing.final
 class Snippet(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -124,6 +152,9 @@ class Snippet(_message.Message):
     DEFINITIONS_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     LOST_BECAUSE_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     path: _builtins.str
     blob: _builtins.str
@@ -138,12 +169,20 @@ class Snippet(_message.Message):
     """traceparent of the trace that indexed this chunk."""
     lost_because: _builtins.str
     """Why the snippet is not in the answer; set by Explain only."""
+    probability: _builtins.float
+    """How likely it is useful, 0 to 1, calibrated; never rises while the score falls."""
+    id: _builtins.str
+    """Of the chunk in the index; traces name it."""
     @_builtins.property
     def reasons(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Additive contributions; they sum to `score`."""
 
     @_builtins.property
     def definitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneFind]:
+        """The lanes that found it."""
+
     def __init__(
         self,
         *,
@@ -161,10 +200,13 @@ class Snippet(_message.Message):
         definitions: _abc.Iterable[_builtins.str] | None = ...,
         trace: _builtins.str = ...,
         lost_because: _builtins.str = ...,
+        lanes: _abc.Iterable[Global___LaneFind] | None = ...,
+        probability: _builtins.float = ...,
+        id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "definitions", b"definitions", "end_line", b"end_line", "header", b"header", "kind", b"kind", "language", b"language", "lost_because", b"lost_because", "path", b"path", "reasons", b"reasons", "repository", b"repository", "score", b"score", "start_line", b"start_line", "text", b"text", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "definitions", b"definitions", "end_line", b"end_line", "header", b"header", "id", b"id", "kind", b"kind", "lanes", b"lanes", "language", b"language", "lost_because", b"lost_because", "path", b"path", "probability", b"probability", "reasons", b"reasons", "repository", b"repository", "score", b"score", "start_line", b"start_line", "text", b"text", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,6 +251,7 @@ class Query(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     PATH_PREFIX_FIELD_NUMBER: _builtins.int
+    EVERYTHING_FIELD_NUMBER: _builtins.int
     question: _builtins.str
     limit: _builtins.int
     """Snippets at most."""
@@ -217,6 +260,8 @@ class Query(_message.Message):
     min_score: _builtins.float
     path_prefix: _builtins.str
     """Only paths below this folder; empty: all."""
+    everything: _builtins.bool
+    """Return what was found even if it is unlikely to be useful."""
     @_builtins.property
     def principal(self) -> Global___Principal: ...
     @_builtins.property
@@ -236,10 +281,11 @@ class Query(_message.Message):
         tokens: _builtins.int = ...,
         min_score: _builtins.float = ...,
         path_prefix: _builtins.str = ...,
+        everything: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "kind", b"kind", "principal", b"principal", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "kind", b"kind", "limit", b"limit", "min_score", b"min_score", "path_prefix", b"path_prefix", "principal", b"principal", "question", b"question", "repositories", b"repositories", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "everything", b"everything", "kind", b"kind", "limit", b"limit", "min_score", b"min_score", "path_prefix", b"path_prefix", "principal", b"principal", "question", b"question", "repositories", b"repositories", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["question", "cursor"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
@@ -275,10 +321,16 @@ class RetrieveResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     DROPPED_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    NOTHING_USEFUL_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     """hybrid, lexical, dense or none."""
     dropped: _builtins.int
     """Candidates that the re-check of permission and revision dropped."""
+    probability: _builtins.float
+    """How likely the answer holds anything useful, 0 to 1, calibrated."""
+    nothing_useful: _builtins.bool
+    """No useful context: nothing that was found is likely to be useful. `snippets` is empty unless everything was asked for."""
     @_builtins.property
     def snippets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Snippet]: ...
     @_builtins.property
@@ -290,10 +342,12 @@ class RetrieveResponse(_message.Message):
         plan: _builtins.str = ...,
         stages: _abc.Iterable[Global___Stage] | None = ...,
         dropped: _builtins.int = ...,
+        probability: _builtins.float = ...,
+        nothing_useful: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "plan", b"plan", "snippets", b"snippets", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "nothing_useful", b"nothing_useful", "plan", b"plan", "probability", b"probability", "snippets", b"snippets", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,19 +377,48 @@ Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
 class ExplainResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class EvidenceEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SNIPPETS_FIELD_NUMBER: _builtins.int
     LOSERS_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     DROPPED_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    NOTHING_USEFUL_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     dropped: _builtins.int
+    probability: _builtins.float
+    nothing_useful: _builtins.bool
     @_builtins.property
     def snippets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Snippet]: ...
     @_builtins.property
     def losers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Snippet]: ...
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]: ...
+    @_builtins.property
+    def evidence(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What the probability was computed from, by name."""
+
     def __init__(
         self,
         *,
@@ -344,10 +427,13 @@ class ExplainResponse(_message.Message):
         plan: _builtins.str = ...,
         stages: _abc.Iterable[Global___Stage] | None = ...,
         dropped: _builtins.int = ...,
+        probability: _builtins.float = ...,
+        nothing_useful: _builtins.bool = ...,
+        evidence: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "losers", b"losers", "plan", b"plan", "snippets", b"snippets", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "evidence", b"evidence", "losers", b"losers", "nothing_useful", b"nothing_useful", "plan", b"plan", "probability", b"probability", "snippets", b"snippets", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

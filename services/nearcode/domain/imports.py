@@ -1,0 +1,39 @@
+"""Python's imports, read from text: what is taken from a module may be a module itself, so names belong to the import."""
+
+import re
+
+from nearcode.domain.graph import Import
+
+PYTHON = frozenset({"python", "cython"})
+_MOST_NAMES = 64
+
+_FROM = re.compile(r"from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import[ \t]*(\([^)]{0,8000}\)?|(?:[^\n#;\\]|\\\r?\n)+)")
+_MODULE = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
+_IMPORT = re.compile(rf"import[ \t]+({_MODULE}(?:[ \t]*,[ \t]*{_MODULE})*)[ \t]*(?=[\r\n;#]|\Z)")
+_COMMENT = re.compile(r"#[^\n]*")
+_NAME = re.compile(r"(\w+)(?:\s+as\s+\w+)?")
+
+
+def python_imports(text: str) -> tuple[Import, ...]:
+    """In order of the modules' first mention, each once with every name that is taken from it. What stands at the beginning of
+    a line, also in a docstring, counts."""
+    found: list[tuple[int, str, tuple[str, ...]]] = []
+    for match in _FROM.finditer(text):
+        if _begins(text, match.start()):
+            names = _NAME.findall(_COMMENT.sub("", match.group(2)))
+            found.append((match.start(), match.group(1).replace(" ", ""), tuple(names)))
+    for match in _IMPORT.finditer(text):
+        if _begins(text, match.start()):
+            modules = [part.split()[0] for part in match.group(1).split(",")]
+            found += [(match.start(), module, ()) for module in modules]
+    merged: dict[str, dict[str, None]] = {}
+    for _, module, taken in sorted(found):
+        merged.setdefault(module, {}).update(dict.fromkeys(taken))
+    return tuple(Import(module, tuple(names)[:_MOST_NAMES]) for module, names in merged.items() if module)
+
+
+def _begins(text: str, at: int) -> bool:
+    """Whether only blanks stand before on the line, or a statement that ends."""
+    start = text.rfind("\n", 0, at) + 1
+    before = text[start:at].strip()
+    return not before or before in (">>>", "try:") or before.endswith(";")

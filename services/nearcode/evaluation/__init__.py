@@ -1,0 +1,1 @@
+"""Quality on a customer's own code: questions that the code itself answers, and how well retrieval finds the answers."""

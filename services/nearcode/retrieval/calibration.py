@@ -1,0 +1,114 @@
+"""How likely an answer, and each of its snippets, is useful: logistic models over what the answer shows of itself.
+
+The weights are data (calibration.json), learned by training/calibration/train.py from generated questions on public packages,
+and say there what they were learned from. A probability of p means: of a hundred such answers, about 100 p held what was
+asked for.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+CALIBRATION_FILE = Path(__file__).with_name("calibration.json")
+
+QUESTION, CURSOR = "question", "cursor"
+"""Kinds of queries. Each has a model a plan, as `question hybrid`: what makes an answer good differs, and a lane that did not
+answer is no evidence against what the others found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A logistic model: bias and weights by the name of the evidence. What it has no weight for does not count."""
+
+    bias: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def logit(self, evidence: Mapping[str, float]) -> float:
+        """The log of the odds."""
+        return self.bias + sum(weight * evidence.get(name, 0.0) for name, weight in self.weights.items())
+
+    def probability(self, evidence: Mapping[str, float]) -> float:
+        """From 0 to 1."""
+        return logistic(self.logit(evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One kind of query: the curve of whole answers, that of snippets, and below which probability each is not useful."""
+
+    answer: Curve
+    snippet: Curve
+    answer_cutoff: float = 0.0
+    snippet_cutoff: float = 0.0
+
+
+UNKNOWN = Model(Curve(), Curve(weights={"answer": 1.0}))
+"""Knows nothing: one half, and no cut-off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How likely an answer is useful, each snippet of it, and which snippets are worth showing."""
+
+    probability: float
+    snippets: tuple[float, ...]
+    useful: bool
+    kept: int
+
+
+def judge(model: Model, evidence: Mapping[str, float], scores: Sequence[float]) -> Verdict:
+    """Judges an answer. `scores` are those of its ranked snippets, best first; a lower score is never more likely useful.
+
+    The answer is useful or not as a whole. Of a useful one, `kept` snippets from the top are at least as likely useful as
+    the cut-off for snippets.
+    """
+    if not scores or not evidence:
+        return Verdict(0.0, (0.0,) * len(scores), useful=False, kept=0)
+    logit = model.answer.logit(evidence)
+    probability = logistic(logit)
+    snippets: list[float] = []
+    for rank, score in enumerate(scores):
+        own = model.snippet.probability(snippet_evidence(logit, scores[0], score, rank))
+        snippets.append(min(own, snippets[-1]) if snippets else own)
+    useful = probability >= model.answer_cutoff
+    kept = sum(each >= model.snippet_cutoff for each in snippets) if useful else 0
+    return Verdict(probability, tuple(snippets), useful and kept > 0, kept)
+
+
+def snippet_evidence(answer_logit: float, best: float, score: float, rank: int) -> dict[str, float]:
+    """What is known of a snippet beside its answer: how far below the best it lies, and its rank from 0."""
+    behind = (best - score) / (abs(best) or 1.0)
+    return {"answer": answer_logit, "behind": min(2.0, behind), "rank": math.log1p(rank)}
+
+
+def logistic(logit: float) -> float:
+    """The odds' logarithm as a probability, for any size of it."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    return math.exp(logit) / (1.0 + math.exp(logit))
+
+
+@lru_cache(maxsize=4)
+def load_models(path: Path = CALIBRATION_FILE) -> Mapping[str, Model]:
+    """The models that are shipped with the package, by kind of query."""
+    data = json.loads(path.read_text("utf-8"))
+    return {kind: model_from(each) for kind, each in data["models"].items()}
+
+
+def model_for(cursor: bool, plan: str) -> Model:
+    """The model for a kind of query under a plan; one that cuts nothing off for a plan that nothing was learned of."""
+    return load_models().get(f"{CURSOR if cursor else QUESTION} {plan}", UNKNOWN)
+
+
+def model_from(data: Mapping[str, object]) -> Model:
+    """A model as its file says it."""
+    curves = {}
+    for name in ("answer", "snippet"):
+        curve = data[name]
+        assert isinstance(curve, Mapping)
+        curves[name] = Curve(float(curve["bias"]), {key: float(value) for key, value in curve["weights"].items()})
+    cutoffs = [float(str(data[name])) for name in ("answer_cutoff", "snippet_cutoff")]
+    return Model(curves["answer"], curves["snippet"], *cutoffs)
