@@ -1,25 +1,100 @@
-"""Evaluation put together: a folder or repository becomes files, questions, an index of their own, and answers."""
+"""Evaluation put together: a folder becomes files, questions, an index of its own, and answers. Nothing of the user's index is
+touched, and no engine need run."""
 
+import asyncio
 import subprocess
-from collections.abc import Collection
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nearcode.domain.errors import InvalidRequest, NotFound, Reason, Unavailable
+from nearcode.domain.principal import Principal
+from nearcode.domain.repository import FileVersion, RepositoryState, RepositoryStatus, blob_id
+from nearcode.domain.spaces import CHAT, COMPLETION
+from nearcode.evaluation.asking import Answer, Asking
 from nearcode.evaluation.commits import LOG_FORMAT, NEWEST, Commit, parse_log
 from nearcode.evaluation.drawing import LIMIT
 from nearcode.evaluation.question import KINDS, Kind, Question
-from nearcode.evaluation.questions import generate
+from nearcode.evaluation.questions import fitting, from_sources, generate, hide
+from nearcode.evaluation.results import Evaluated, Evaluation
+from nearcode.evaluation.source import SourceFile
 
+if TYPE_CHECKING:
+    from nearcode.app import App
+    from nearcode.domain.artifact import Snapshot
+    from nearcode.ingestion.ports import Source
+    from nearcode.settings import Settings
+
+Tell = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
+
+_TARGETS = ("ingestion", "chunking", "embedding", "retrieval")
 _LARGEST = 1_000_000
 """Bytes of a file that is read for a script."""
+_POLL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is evaluated. `given`: questions by repository's name, instead of new ones."""
+
+    folders: tuple[Path, ...]
+    kinds: Collection[Kind] = KINDS
+    limit: int = LIMIT
+    seed: int = 0
+    spaces: tuple[str, ...] = (COMPLETION,)
+    given: Mapping[str, Sequence[Question]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A repository that is ready to be asked. `unfit` given questions did not fit its code any more."""
+
+    name: str
+    files: Mapping[str, bytes]
+    questions: tuple[Question, ...]
+    unfit: int = 0
+
+
+def questions(folder: Path, kinds: Collection[Kind] = KINDS, seed: int = 0, limit: int = LIMIT) -> list[Question]:
+    """Questions from a folder's own code, at most `limit` of each kind; for scripts that train and measure.
+
+    Files are parsed in this process, which hostile input can occupy for ever. Index `evaluation.questions.hide(files,
+    questions)`, not the files. Raises NotFound.
+    """
+    from nearcode.chunking.outline import outline
+
+    commits = read_history(folder) if Kind.COMMIT in kinds else []
+    return generate(read_folder(folder), outline, commits, kinds, seed, limit)
 
 
 def read_folder(folder: Path, largest: int = _LARGEST) -> dict[str, bytes]:
-    """The files of a folder that would be indexed, by path. Raises NotFound."""
+    """The files that would be indexed, by path: of a folder as it is now, or of a bare repository's HEAD. Raises NotFound."""
+    source, snapshot = _opened(folder, largest)
+    return {blob.file.path: blob.data for blob in source.read(snapshot.files) if blob.data is not None}
+
+
+def _opened(folder: Path, largest: int) -> "tuple[Source, Snapshot]":
     from nearcode.ingestion.folder import FolderSource
+    from nearcode.ingestion.git import GitSource, git_dir_of
+    from nearcode.ingestion.git_command import Git, GitFailed
     from nearcode.ingestion.selection import Selection
 
-    source = FolderSource(folder, Selection(largest))
-    return {blob.file.path: blob.data for blob in source.read(source.snapshot().files) if blob.data is not None}
+    selection = Selection(largest)
+    source: Source = FolderSource(folder, selection)
+    if git_dir_of(folder) == folder:
+        git = Git(folder)
+        try:
+            branch = git.run("symbolic-ref", "--short", "HEAD").decode().strip()
+        except GitFailed as error:
+            raise NotFound(f"{folder} has no branch at its HEAD: {error.last_line}", Reason.NO_SUCH_BRANCH) from error
+        source = GitSource(folder.as_uri(), branch, git, selection)
+    return source, source.snapshot()
 
 
 def read_history(folder: Path) -> list[Commit]:
@@ -34,13 +109,149 @@ def read_history(folder: Path) -> list[Commit]:
     return parse_log(done.stdout)
 
 
-def questions(folder: Path, kinds: Collection[Kind] = KINDS, seed: int = 0, limit: int = LIMIT) -> list[Question]:
-    """Questions from a folder's own code, at most `limit` of each kind; for scripts that train and measure.
+async def prepare(settings: "Settings", plan: Plan, tell: Tell) -> list[Subject]:
+    """Reads the folders and makes their questions. Raises InvalidRequest when there are none."""
+    names = _names(plan.folders)
+    subjects = []
+    for number, (folder, name) in enumerate(zip(plan.folders, names, strict=True)):
+        tell(f"reading {name}", number, len(names))
+        files = await asyncio.to_thread(read_folder, folder, settings.ingestion.largest_file)
+        if plan.given is None:
+            commits = await asyncio.to_thread(read_history, folder) if Kind.COMMIT in plan.kinds else []
+            sources = await _parsed(settings, files)
+            made = await asyncio.to_thread(from_sources, sources, commits, plan.kinds, plan.seed, plan.limit)
+            subjects.append(Subject(name, files, tuple(made)))
+        else:
+            asked = [one for one in plan.given.get(name, ()) if one.kind in plan.kinds]
+            fit = fitting(asked, {path: blob_id(data) for path, data in files.items()})
+            subjects.append(Subject(name, files, tuple(fit), len(asked) - len(fit)))
+    if not any(subject.questions for subject in subjects):
+        raise InvalidRequest(_no_questions(plan, names), field="path")
+    return [subject for subject in subjects if subject.questions]
 
-    Files are parsed in this process, which hostile input can occupy for ever. Index `evaluation.questions.hide(files,
-    questions)`, not the files. Raises NotFound.
-    """
-    from nearcode.chunking.outline import outline
 
-    commits = read_history(folder) if Kind.COMMIT in kinds else []
-    return generate(read_folder(folder), outline, commits, kinds, seed, limit)
+def _no_questions(plan: Plan, names: Sequence[str]) -> str:
+    if plan.given is not None:
+        return f"no question of the file fits {', '.join(names)} as it is now: make new ones with --write-questions"
+    return f"{', '.join(names)} gives no question: name a folder with documented code, or with its git history"
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """What people call them: the folders' names; whole paths where two are called the same."""
+    short = [folder.name if folder.name != "repo" else folder.parent.name for folder in folders]
+    return [str(folder) if short.count(name) > 1 else name for folder, name in zip(folders, short, strict=True)]
+
+
+async def _parsed(settings: "Settings", files: Mapping[str, bytes]) -> list[SourceFile]:
+    """Files with their outlines, made in processes that hostile input may kill."""
+    from nearcode.chunking.pool import ParserPool
+
+    chunking = settings.chunking
+    pool = ParserPool(chunking.workers, chunking.cpu_seconds, chunking.wall_seconds)
+    versions = [(FileVersion(path, blob_id(files[path]), len(files[path])), files[path]) for path in sorted(files)]
+    try:
+        outlines = await pool.outline(versions)
+    finally:
+        await pool.close()
+    return [SourceFile(one.path, data, found, one.blob) for (one, data), found in zip(versions, outlines, strict=True)]
+
+
+async def evaluate(settings: "Settings", plan: Plan, subjects: Sequence[Subject], tell: Tell) -> Evaluation:
+    """Indexes each repository by itself, without what its questions hide, and asks them in every index space.
+
+    Raises Unavailable, with a reason."""
+    evaluated = []
+    for subject in subjects:
+        with tempfile.TemporaryDirectory(prefix="nearcode-eval-") as scratch:
+            code = Path(scratch, "code", subject.name.replace("/", "_"))
+            await asyncio.to_thread(_write, code, hide(subject.files, subject.questions))
+            for space in plan.spaces:
+                async with _engine(_scratch(settings, Path(scratch), space)) as app:
+                    evaluated.append(await _evaluate(app, code, subject, space, tell))
+    return Evaluation(version("nearcode"), _changed(settings), tuple(evaluated))
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for path, data in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+
+
+def _scratch(settings: "Settings", folder: Path, space: str) -> "Settings":
+    """The user's settings, with stores of their own, and with the chat space if that is asked for. Raises Unavailable."""
+    from nearcode.embedding.sources import model_folder
+    from nearcode.settings import EventsSettings, IndexSettings
+
+    chat = settings.embedding.chat
+    weights = model_folder(chat.profile, settings.home, chat.folder)
+    if space == CHAT and not (weights or chat.url):
+        raise Unavailable(f"the chat space has no model: `nearcode models pull {chat.profile}`", Reason.MODEL_MISSING)
+    changed = chat.model_copy(update={"enabled": "on" if space == CHAT else "off", "folder": weights})
+    home = {"home": folder / "home", "log_dir": folder / "logs", "events": EventsSettings(), "index": IndexSettings()}
+    embedding = settings.embedding.model_copy(update={"chat": changed})
+    return settings.model_copy(update={**home, "embedding": embedding})
+
+
+def _changed(settings: "Settings") -> dict[str, str]:
+    """Settings of retrieval and embedding that differ from the defaults."""
+    from nearcode.embedding.settings import EmbeddingSettings
+    from nearcode.retrieval.settings import RetrievalSettings
+
+    found: dict[str, str] = {}
+    for name, branch, default in (
+        ("retrieval", settings.retrieval, RetrievalSettings()),
+        ("embedding", settings.embedding, EmbeddingSettings()),
+    ):
+        values, defaults = branch.model_dump(mode="json"), default.model_dump(mode="json")
+        found |= {f"{name}.{key}": str(value) for key, value in values.items() if value != defaults[key]}
+    return found
+
+
+@asynccontextmanager
+async def _engine(settings: "Settings") -> "AsyncIterator[App]":
+    from nearcode.app import App
+    from nearcode.telemetry.settings import TelemetrySettings
+    from nearcode.telemetry.setup import setup
+
+    settings.log_dir.mkdir(parents=True, exist_ok=True)
+    telemetry = setup(TelemetrySettings(spans="off"), "nearcode-eval", settings.log_dir, settings.log_dir / "engine.log")
+    try:
+        async with App(settings, _TARGETS) as app:
+            await app.warm()
+            await app.start_workers()
+            yield app
+    finally:
+        await asyncio.to_thread(telemetry.shutdown)
+
+
+async def _evaluate(app: "App", code: Path, subject: Subject, space: str, tell: Tell) -> Evaluated:
+    began = time.perf_counter()
+    status = await _indexed(app, code, subject.name, space == CHAT, tell)
+    seconds = time.perf_counter() - began
+    scope = Principal("evaluation", 0, frozenset([status.id])).scope()
+    asking = Asking(await app.retriever(), scope, subject.files)
+    answers: list[Answer] = []
+    for number, question in enumerate(subject.questions):
+        tell(f"asking {subject.name}, {space}", number, len(subject.questions))
+        answers.append(await asking.answer(question))
+    return Evaluated(subject.name, space, status.files, status.chunks, seconds, tuple(answers), subject.unfit)
+
+
+async def _indexed(app: "App", code: Path, name: str, chat: bool, tell: Tell) -> RepositoryStatus:
+    """Waits until a folder is searchable, in the chat space, too, if `chat`. Raises Unavailable."""
+    ingestion = await app.local_ingestion()
+    repository = (await ingestion.connect(code.as_uri())).id
+    await ingestion.sync(repository)
+    while True:
+        status = await ingestion.get(repository)
+        error = status.error or next((one.error for one in status.coverage if one.error), "")
+        if error or status.state is RepositoryState.FAILED:
+            raise Unavailable(f"{name} cannot be indexed: {error or 'see the log'}", Reason.INDEX_UNAVAILABLE)
+        covered = sum(one.files_done for one in status.coverage), sum(one.files_total for one in status.coverage)
+        if status.state is RepositoryState.READY and (not chat or (status.coverage and covered[0] == covered[1])):
+            return status
+        ready = status.state is RepositoryState.READY
+        done = covered if ready else (status.progress.files_done, status.progress.files_total)
+        tell(f"indexing {name}{', chat' if ready else ''}", *done)
+        await asyncio.sleep(_POLL)

@@ -140,7 +140,7 @@ def test_the_language_of_a_file_is_told_by_its_name_or_its_first_line() -> None:
         return language.name if language else ""
 
     assert [name_of(path) for path in ("a/b.PY", "x.tsx", "lib/x.bats", "Rakefile", "CMakeLists.txt", ".bashrc")] == [
-        "python", "tsx", "bash", "ruby", "cmake", "bash",
+        "python", "tsx", "bats", "ruby", "cmake", "bash",
     ]  # fmt: skip
     assert name_of("bin/tool", b"#!/usr/bin/env -S python3.12 -u\n") == "python"
     assert name_of("bin/tool", b"#!/bin/sh\n") == "bash"

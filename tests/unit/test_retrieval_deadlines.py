@@ -92,7 +92,7 @@ def skipped(context: Context) -> list[str]:
 async def test_all_in_time_is_the_hybrid_plan() -> None:
     context = await Faults().ask()
     assert context.plan == "hybrid" and not skipped(context)
-    assert [stage.name for stage in context.stages] == ["revisions", "embed", "search", "rank"]
+    assert [stage.name for stage in context.stages] == ["revisions", "embed", "search", "graph lane", "rank"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from nearcode.cli import (
     configuration,
     demo,
     engine,
+    evaluation,
     explaining,
     failures,
     indexing,
@@ -66,8 +67,8 @@ def nearcode(ctx: click.Context, config: Path | None, home: Path | None, no_colo
 
 for _command in (
     engine.run, jobs.work, indexing.index, indexing.status, indexing.files, questions.search, questions.context,
-    explaining.explain, answers.complete, answers.ask, demo.demo, engine.doctor, engine.logs, spaces.models, quarantine.dead,
-    configuration.config, configuration.completion,
+    explaining.explain, evaluation.evaluation, answers.complete, answers.ask, demo.demo, engine.doctor, engine.logs,
+    spaces.models, quarantine.dead, configuration.config, configuration.completion,
 ):  # fmt: skip
     nearcode.add_command(_command)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from nearcode.domain.assistant import Assistant, Repositories
@@ -102,12 +103,12 @@ class Program:
     config: Path | None = None
     home: Path | None = None
 
-    def settings(self) -> "Settings":
-        """The settings of this run. Raises InvalidRequest."""
+    def settings(self, changes: Mapping[str, object] = MappingProxyType({})) -> "Settings":
+        """The settings of this run, with changes for one command. Raises InvalidRequest."""
         from nearcode import settings
 
-        overrides: Mapping[str, object] = {"home": self.home} if self.home else {}
-        return settings.load(self.config, overrides)
+        home: Mapping[str, object] = {"home": self.home} if self.home else {}
+        return settings.load(self.config, {**changes, **home})
 
     def home_dir(self) -> Path:
         """The folder that everything lives in."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import LaneFind
+from nearcode.retrieval.graph_lane import GraphLane
+from nearcode.retrieval.neighborhood import Signals
 
 Place = tuple[str, str, str, int, int]
 
@@ -50,6 +52,7 @@ class Lanes:
     lexical: Sequence[Hit] | None = None
     definition: Sequence[Hit] | None = None
     chat: ChatLane | None = None
+    graph: GraphLane | None = None
 
     @property
     def plan(self) -> str:
@@ -68,6 +71,7 @@ class Candidate:
     score: float = 0.0
     found_by: dict[str, LaneFind] = field(default_factory=dict)
     probability: float = 0.0
+    signals: Signals = field(default_factory=Signals)
 
     def add(self, reason: str, value: float) -> None:
         """Adds a contribution."""
@@ -107,6 +111,7 @@ def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
         ("lexical", lexical, best_lexical, 1.0 - weight),
         ("definition", lanes.definition or (), 0.0, 0.0),
         ("chat", chat, best_chat, weight * of_chat),
+        ("graph", lanes.graph.hits if lanes.graph else (), 0.0, 0.0),
     ):
         for place, hit in enumerate(hits):
             candidate = found.setdefault(_place(hit) if hits is not chat else _counterpart(found, hit), Candidate(hit))
@@ -116,6 +121,9 @@ def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
                 candidate.add(name, unit * share * hit.score / best)
     if lanes.chat and of_chat:
         _stand_in(found.values(), lanes.chat, (1.0 - of_chat) / of_chat)
+    if graph := lanes.graph:
+        for candidate in found.values():
+            candidate.signals = graph.signals(candidate.hit.chunk.repository, candidate.hit.chunk.path)
     return Fused(list(found.values()), unit or FALLBACK_UNIT)
 
 

@@ -45,7 +45,8 @@ class Graph:
         self.paths = tuple(facts.links)
         self._facts = facts
         self._at = {path: at for at, path in enumerate(self.paths)}
-        self._resolution = Resolution(Tree(self.paths, facts.projects))
+        self._tree = Tree(self.paths, facts.projects)
+        self._resolution = Resolution(self._tree)
         links = [unpack_links(packed) for packed in facts.links.values()]
         self._imports = [each.imports for each in links]
         self._named = postings([each.definitions for each in links])
@@ -100,6 +101,13 @@ class Graph:
     def users_of(self, name: str) -> tuple[str, ...]:
         """Files in which the name occurs, in any case; of a very large file not all terms are known."""
         return tuple(self.paths[at] for at in self._occurrences.files(term_id(name.lower())))
+
+    def siblings(self, path: str) -> tuple[str, ...]:
+        """Files of the same folder, those with a name like its own first."""
+        folder = posixpath.dirname(path)
+        words = _words(path)
+        found = [each for each in self._tree.folders.get(folder, ()) if each != path]
+        return tuple(sorted(found, key=lambda each: -len(words & _words(each))))
 
     def centrality(self, path: str) -> float:
         """How much of the repository imports it, 0 to 1, by logarithms."""

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nearcode.domain.graph import Import
+from nearcode.domain.imports import python_imports
+
 _PYTHON_FROM = re.compile(r"^\s*from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)?|[^\n#;]+)", re.M)
 _PYTHON_IMPORT = re.compile(r"^\s*import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)\s*;?\s*$", re.M)
 _QUOTED = re.compile(
@@ -25,6 +28,8 @@ _ROOTS = frozenset({"src", "lib", "crate", "self", "super", "pkg", "app", "main"
 _HERE = frozenset({"crate", "self", "super"})
 _IMPORT_WORDS = frozenset({"import", "from", "as", "use", "using", "require", "include", "const", "type"})
 _HOLLOW = frozenset({"__init__", "index", "mod"})
+IMPORT_CHARACTERS = 20_000
+"""Characters from the file's start in which imports are looked for."""
 MOST_PARTS = 4
 """Parts of a module's name that are compared; more cannot make it surer."""
 
@@ -53,6 +58,17 @@ def read_imports(path: str, prefix: str) -> Imports:
         for match in _NAMES_FROM.finditer(prefix):
             names.update(_NAME.findall(match.group(1)))
     return Imports(frozenset(modules), frozenset(files), frozenset(names - {"as", "import", "type", "default"}))
+
+
+def written_imports(path: str, prefix: str) -> tuple[Import, ...]:
+    """The imports of the code before a cursor as they are written, in the form in which the graph holds those of files."""
+    prefix = prefix[:IMPORT_CHARACTERS]
+    if path.endswith((".py", ".pyi", ".pyx", ".pyw")):
+        return python_imports(prefix)
+    targets = [*_QUOTED.findall(prefix), *_DOTTED.findall(prefix)]
+    for block in _GO_BLOCK.findall(prefix):
+        targets += _GO_LINE.findall(block)
+    return tuple(Import(target) for target in dict.fromkeys(targets))
 
 
 def _read_python(folder: str, prefix: str, modules: set[tuple[str, ...]], files: set[tuple[str, ...]], names: set[str]) -> None:

@@ -11,7 +11,7 @@ from opentelemetry import trace
 
 from nearcode.domain.budget import Budget, Clock, Share
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
-from nearcode.domain.index import DenseQuery, Hit, LaneQuery
+from nearcode.domain.index import DenseQuery, Hit, LexicalQuery
 from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision, Revisions
 from nearcode.domain.retrieval import Context, Query
@@ -23,6 +23,9 @@ from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.evidence import weigh
 from nearcode.retrieval.explain import Losers, dropped_by_ranking, snippet, told, trace_answer
 from nearcode.retrieval.fusion import ChatLane, Lanes, fuse
+from nearcode.retrieval.graph import Graph
+from nearcode.retrieval.graph_lane import GraphLane, GraphQuestion, ask_graph, graphs_of, joined
+from nearcode.retrieval.graphs import Graphs
 from nearcode.retrieval.idf import Idf, load_prior
 from nearcode.retrieval.intent import Intent
 from nearcode.retrieval.lexical import attainable, definition_query, lexical_query
@@ -38,7 +41,8 @@ HIGHEST_LIMIT = 1_000
 EDITED_FILE_ROOM = 1.5
 """The edited file is most like itself: lanes are asked for more, so that enough is left without it."""
 CHAT_LANE = "chat lane"
-SHARES = {"revisions": 0.6, "search": 0.6, "rank": 0.1}
+GRAPH_LANE = "graph lane"
+SHARES = {"revisions": 0.6, "search": 0.6, GRAPH_LANE: 0.1, "rank": 0.1}
 """Weights of a call's stages beside the embedding's, which is a setting. Nothing can be answered without the revisions, so
 they may take long; nearly always they are in memory, and leave their share to the others."""
 
@@ -118,7 +122,7 @@ class Retrieval:
         self._observer = observer or RetrievalObserver()
         self._views, self._revisions = views, revisions
         self._settings, self._clock = settings, clock
-        self._prior = load_prior()
+        self._prior, self._graphs = load_prior(), Graphs()
 
     async def retrieve(self, scope: Scope, query: Query, seconds: float) -> Context:
         """Finds the best snippets for a question or a cursor."""
@@ -175,21 +179,32 @@ class Retrieval:
         if revisions is None:
             return None
         idf = Idf(self._prior, [revisions[name] for name in sorted(revisions)])
-        words: list[LaneQuery] = [lexical_query(call.intent, idf, call.limit, call.folder)]
+        words = lexical_query(call.intent, idf, call.limit, call.folder)
         names = definition_query(call.intent, call.limit, call.folder)
         index = call.view.completion.index
-        by_word = call.start(index.search(call.scope, [*words, *([names] if names else [])]))
+        by_word = call.start(index.search(call.scope, [words, *([names] if names else [])]))
         by_chat = call.start(chat_lane(call, call.view.chat)) if call.view.chat else None
+        graphs = call.start(graphs_of(self._graphs, revisions, call.query.cursor))
         nearest = await self._embed(call, idf)
+        by_graph = call.start(graph_lane(call, graphs, words, nearest))
         with self._stage(call.budget, "search") as share:
             by_vector = call.start(index.search(call.scope, [nearest])) if nearest else None
             await call.wait(share.seconds(), by_word, *([by_vector] if by_vector else []))
             spoken, meant = call.result(by_word), call.result(by_vector)
             share.skipped = spoken is None or (meant is None and nearest is not None)
         chat = await self._chat(call, by_chat) if by_chat else None
+        graph = await self._beside(call, by_graph)
         definition = spoken[1] if spoken and names else None
-        lanes = Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition, chat)
+        lanes = Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition, chat, graph)
         return Found(lanes, idf, revisions)
+
+    async def _beside(self, call: Call, lane: asyncio.Task[GraphLane]) -> GraphLane | None:
+        """What the graph's lane found beside the others; None when it is late, and they answer without it."""
+        with self._stage(call.budget, GRAPH_LANE) as share:
+            await call.wait(share.seconds(), lane)
+            graph = call.result(lane)
+            share.skipped = graph is None
+        return graph
 
     async def _chat(self, call: Call, lane: asyncio.Task[ChatLane]) -> ChatLane | None:
         """What the chat space found beside the other lanes; None when it is late or away, and they answer without it."""
@@ -230,6 +245,14 @@ async def chat_lane(call: Call, chat: Opened) -> ChatLane:
     return ChatLane(hits, frozenset(name for name, each in zip(names, whole, strict=True) if each))
 
 
+async def graph_lane(
+    call: Call, graphs: asyncio.Task[dict[str, Graph]], words: LexicalQuery, nearest: DenseQuery | None
+) -> GraphLane:
+    """The best chunks of the files that the graph names."""
+    asked = GraphQuestion(words, call.intent.names, call.query.question, call.query.cursor)
+    return await ask_graph(call.view.completion.index, call.scope, await graphs, asked, nearest)
+
+
 def check(query: Query) -> None:
     """Refuses a question that cannot be answered. Raises InvalidRequest."""
     if query.cursor is None and not query.question.strip():
@@ -251,7 +274,10 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     lanes = found.lanes
     chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
     dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
-    lanes = Lanes(dense, lexical, definition, chat)
+    if graph := lanes.graph.kept(recheck.keep) if lanes.graph else None:
+        dense, lexical = joined(dense, graph.dense), joined(lexical, graph.lexical)
+        definition = joined(definition or [], graph.definition) or definition
+    lanes = Lanes(dense, lexical, definition, chat, graph)
     fit = attainable(call.intent, found.idf)
     fused = fuse(lanes, call.intent.symbolic, fit)
     ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)

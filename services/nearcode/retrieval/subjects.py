@@ -12,7 +12,7 @@ _TEST_CAMEL = re.compile(r"(?<=[a-z0-9])(?:Tests?|Spec|Specs|IT|TestCase|Suite)$
 
 @lru_cache(maxsize=100_000)
 def subject_of(path: str) -> str:
-    """A file's name without extension, marks of tests, case and underscores; of a file without a name of its own, its folder's."""
+    """A file's name without extension, marks of tests, case and underscores; for `index`, `main` and the like, its folder's."""
     folder, name = posixpath.split(path)
     stem = name.split(".")[0] if name.count(".") < 2 else name.rsplit(".", 1)[0]
     stem = stem.removesuffix(".d")

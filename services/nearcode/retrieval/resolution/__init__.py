@@ -1,1 +1,1 @@
-"""Imports to files of the same repository, one resolver for each family of languages. Pure: a function of paths and projects."""
+"""Imports to files of the same repository, one resolver a family of languages. Pure: functions of paths and projects."""

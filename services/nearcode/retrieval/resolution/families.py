@@ -17,7 +17,7 @@ class Resolver(Protocol):
 
 
 FAMILIES: MappingProxyType[str, Callable[[Tree], Resolver]] = MappingProxyType(
-    {extension: PythonResolver for extension in (".py", ".pyi", ".pyx", ".pxd", ".pyw")}
+    dict.fromkeys((".py", ".pyi", ".pyx", ".pxd", ".pyw"), PythonResolver)
 )
 """Resolvers by extension."""
 
