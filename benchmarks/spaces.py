@@ -1,6 +1,6 @@
 """Search with the transformer space against the static default, on the same questions: the difference with its 95 % interval.
 
-    python benchmarks/spaces.py --corpus CORPUS --repos repos.json --annotations FOLDER --weights FOLDER
+    python -m benchmarks.spaces --corpus CORPUS --repos repos.json --annotations FOLDER --weights FOLDER
 
 `repos.json` lists repositories (`name`, `root`) whose checkouts lie below CORPUS; FOLDER/NAME.json holds their questions
 (`query`, `relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository,
@@ -11,7 +11,6 @@ between runs.
 import argparse
 import asyncio
 import json
-import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,41 +22,15 @@ import numpy as np
 from nearcode import settings
 from nearcode.app import App
 from nearcode.domain.principal import Principal
-from nearcode.domain.retrieval import Query, Retriever, Snippet
-from nearcode.domain.spaces import View
+from nearcode.domain.retrieval import Query, Retriever
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
-SEED = 20261121
+from benchmarks.lab import OneView
+from benchmarks.scoring import interval, ndcg, targets
+
 SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
-SAMPLES = 10_000
 SECONDS = 60.0
-
-
-class OneView:
-    """A view that does not change."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    async def view(self) -> View:
-        return self._view
-
-
-def matches(snippet: Snippet, target: str | dict[str, Any]) -> bool:
-    """Whether a snippet is of the file, and touches the lines if there are any."""
-    path = target if isinstance(target, str) else target["path"]
-    if not (snippet.path == path or snippet.path.endswith("/" + path) or path.endswith("/" + snippet.path)):
-        return False
-    start, end = ("", "") if isinstance(target, str) else (target.get("start_line") or "", target.get("end_line") or "")
-    return start == "" or end == "" or not (snippet.end_line < int(start) or snippet.start_line > int(end))
-
-
-def ndcg(snippets: Sequence[Snippet], targets: Sequence[str | dict[str, Any]], k: int = 10) -> float:
-    """Each target counts once, at the first snippet that matches it."""
-    ranks = {next((at for at, one in enumerate(snippets[:k], 1) if matches(one, target)), 0) for target in targets} - {0}
-    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(targets)) + 1))
-    return sum(1 / math.log2(rank + 1) for rank in ranks) / ideal if ideal else 0.0
 
 
 async def index(app: App, folder: Path) -> str:
@@ -80,19 +53,8 @@ async def scores(retriever: Retriever, repository: str, questions: Sequence[dict
     found = []
     for question in questions:
         context = await retriever.retrieve(scope, Query(question=question["query"], limit=10), SECONDS)
-        found.append(ndcg(context.snippets, question.get("relevant", []) + question.get("secondary", [])))
+        found.append(ndcg(context.snippets, targets(question)))
     return found
-
-
-def interval(differences: Sequence[np.ndarray]) -> tuple[float, float]:
-    """95 %: repositories are drawn, and questions within each."""
-    chance = np.random.default_rng(SEED)
-    means = []
-    for _ in range(SAMPLES):
-        drawn = [differences[at] for at in chance.integers(0, len(differences), len(differences))]
-        means.append(np.mean([one[chance.integers(0, len(one), len(one))].mean() for one in drawn]))
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:

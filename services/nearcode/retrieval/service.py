@@ -137,36 +137,39 @@ class Retrieval:
         return context
 
     async def _answer(self, scope: Scope, query: Query, seconds: float, explain: bool) -> Context:
-        check(query)
-        view = await self._views.view()
-        if query.cursor:
-            view = replace(view, chat=None)  # it answers questions; completions have an index of their own
-        shares = {**SHARES, "embed": self._settings.embed_share} | ({CHAT_LANE: 0.2} if view.chat else {})
-        budget = Budget(seconds, shares, self._clock)
-        intent = read_cursor(query.cursor) if query.cursor else read_question(query.question)
-        room = EDITED_FILE_ROOM if query.cursor else 1.0
-        limit = round(max(self._settings.candidates, 2 * query.limit) * room)
-        call = Call(scope, query, intent, budget, limit, view)
+        call = await self.call(scope, query, seconds)
         if not scope.repositories:
             return Context((), "none")
         try:
-            found = await self._find(call)
+            found = await self.find(call)
         finally:
             await call.close()
         if found is None or found.lanes.plan == "none":
             if call.failure:
                 raise call.failure
-            return Context((), "none", stages=tuple(budget.reports))
-        with self._stage(budget, "rank"):
+            return Context((), "none", stages=tuple(call.budget.reports))
+        with self._stage(call.budget, "rank"):
             span = trace.get_current_span()
             answer = choose(call, found, explain or span.is_recording())
             if span.is_recording():
                 trace_answer(span, answer)
         if not explain:
             answer = replace(answer, losers=(), evidence={})
-        return replace(answer, stages=tuple(budget.reports))
+        return replace(answer, stages=tuple(call.budget.reports))
 
-    async def _find(self, call: Call) -> Found | None:
+    async def call(self, scope: Scope, query: Query, seconds: float) -> Call:
+        """A question, read. Raises InvalidRequest. Whoever calls closes it."""
+        check(query)
+        view = await self._views.view()
+        if query.cursor:
+            view = replace(view, chat=None)  # it answers questions; completions have an index of their own
+        shares = {**SHARES, "embed": self._settings.embed_share} | ({CHAT_LANE: 0.2} if view.chat else {})
+        intent = read_cursor(query.cursor) if query.cursor else read_question(query.question)
+        room = EDITED_FILE_ROOM if query.cursor else 1.0
+        limit = round(max(self._settings.candidates, 2 * query.limit) * room)
+        return Call(scope, query, intent, Budget(seconds, shares, self._clock), limit, view)
+
+    async def find(self, call: Call) -> Found | None:
         """Asks the lanes; the lexical one is under way while the question is embedded, so a late embedder costs nothing."""
         with self._stage(call.budget, "revisions") as share:
             reading = call.start(self._current(call.scope))
