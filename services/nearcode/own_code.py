@@ -19,9 +19,10 @@ from nearcode.domain.retrieval import Snippet
 from nearcode.domain.spaces import CHAT, COMPLETION
 from nearcode.evaluation.asking import Answer, Asking
 from nearcode.evaluation.commits import LOG_FORMAT, NEWEST, Commit, parse_log
+from nearcode.evaluation.documentation import hide
 from nearcode.evaluation.drawing import LIMIT
 from nearcode.evaluation.question import KINDS, Kind, Question
-from nearcode.evaluation.questions import fitting, from_sources, generate, hide
+from nearcode.evaluation.questions import fitting, from_sources, generate
 from nearcode.evaluation.results import Evaluated, Evaluation
 from nearcode.evaluation.source import SourceFile
 
@@ -65,7 +66,7 @@ class Subject:
 def questions(folder: Path, kinds: Collection[Kind] = KINDS, seed: int = 0, limit: int = LIMIT) -> list[Question]:
     """Questions from a folder's own code, at most `limit` of each kind; for scripts that train and measure.
 
-    Files are parsed in this process, which hostile input can occupy for ever. Index `evaluation.questions.hide(files,
+    Files are parsed in this process, which hostile input can occupy for ever. Index `evaluation.documentation.hide(files,
     questions)`, not the files. Raises NotFound.
     """
     from nearcode.chunking.outline import outline
@@ -165,14 +166,15 @@ async def evaluate(settings: "Settings", plan: Plan, subjects: Sequence[Subject]
     for subject in subjects:
         with tempfile.TemporaryDirectory(prefix="nearcode-eval-") as scratch:
             code = Path(scratch, "code", subject.name.replace("/", "_"))
-            await asyncio.to_thread(_write, code, hide(subject.files, subject.questions))
+            await asyncio.to_thread(write, code, hide(subject.files, subject.questions))
             for space in plan.spaces:
                 async with _engine(_scratch(settings, Path(scratch), space)) as app:
                     evaluated.append(await _evaluate(app, code, subject, space, tell))
     return Evaluation(version("nearcode"), _changed(settings), tuple(evaluated))
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files by their paths."""
     for path, data in files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
