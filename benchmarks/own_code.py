@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from nearcode import settings
@@ -50,7 +50,8 @@ class Semble:
 
         self._ranking = ranking
         root = folder.resolve()
-        self._bm25, self._vectors, self._chunks, _ = create_index_from_path(root, NoModel(), display_root=root)  # type: ignore[arg-type]
+        self._model = cast(Any, NoModel())
+        self._bm25, self._vectors, self._chunks, _ = create_index_from_path(root, self._model, display_root=root)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,9 +67,8 @@ class Semble:
             asked = "\n".join(query.cursor.prefix.splitlines()[-PREFIX_LINES:])
             others = [at for at, chunk in enumerate(self._chunks) if chunk.file_path != query.cursor.path]
             selector = np.array(others, np.int_)
-        found = search(
-            asked, NoModel(), self._vectors, self._bm25, self._chunks, query.limit, 0.0, selector, self._ranking  # type: ignore[arg-type]
-        )  # fmt: skip
+        indexes = self._model, self._vectors, self._bm25, self._chunks
+        found = search(asked, *indexes, query.limit, alpha=0.0, selector=selector, rerank=self._ranking)
         chunks = [(result.chunk, result.score) for result in found]
         return Context(
             tuple(
@@ -112,7 +112,7 @@ def show(name: str, evaluation: Evaluation) -> None:
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     folders = tuple(folder.resolve() for folder in arguments.folders)
-    plan = Plan(folders, limit=arguments.limit)
+    plan = Plan(folders, limit=arguments.limit, everything=arguments.everything)
     configured = settings.load()
     subjects = await prepare(configured, plan, lambda *_: None)
     ours = await evaluate(configured, plan, subjects, lambda *_: None)
@@ -140,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--limit", type=int, default=200, help="questions of a kind and repository")
+    parser.add_argument("--all", dest="everything", action="store_true", help="without nearcode's cut-off")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     told = asyncio.run(run(arguments))

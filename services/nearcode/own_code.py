@@ -43,7 +43,7 @@ _POLL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is evaluated. `given`: questions by repository's name, instead of new ones."""
+    """What is evaluated. `given`: questions by repository's name, instead of new ones. `everything`: without the cut-off."""
 
     folders: tuple[Path, ...]
     kinds: Collection[Kind] = KINDS
@@ -51,6 +51,7 @@ class Plan:
     seed: int = 0
     spaces: tuple[str, ...] = (COMPLETION,)
     given: Mapping[str, Sequence[Question]] | None = None
+    everything: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ async def evaluate(settings: "Settings", plan: Plan, subjects: Sequence[Subject]
             await asyncio.to_thread(write, code, hide(subject.files, subject.questions))
             for space in plan.spaces:
                 async with _engine(_scratch(settings, Path(scratch), space)) as app:
-                    evaluated.append(await _evaluate(app, code, subject, space, tell))
+                    evaluated.append(await _evaluate(app, code, subject, space, plan.everything, tell))
     return Evaluation(version("nearcode"), _changed(settings), tuple(evaluated))
 
 
@@ -228,12 +229,12 @@ async def _engine(settings: "Settings") -> "AsyncIterator[App]":
         await asyncio.to_thread(telemetry.shutdown)
 
 
-async def _evaluate(app: "App", code: Path, subject: Subject, space: str, tell: Tell) -> Evaluated:
+async def _evaluate(app: "App", code: Path, subject: Subject, space: str, everything: bool, tell: Tell) -> Evaluated:
     began = time.perf_counter()
     status = await _indexed(app, code, subject.name, space == CHAT, tell)
     seconds = time.perf_counter() - began
     scope = Principal("evaluation", 0, frozenset([status.id])).scope()
-    asking = Asking(await app.retriever(), scope, subject.files, fit)
+    asking = Asking(await app.retriever(), scope, subject.files, fit, everything)
     answers: list[Answer] = []
     for number, question in enumerate(subject.questions):
         tell(f"asking {subject.name}, {space}", number, len(subject.questions))
