@@ -7,10 +7,11 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nearcode.domain.graph import Project
+from nearcode.domain.repository import Blob, FileVersion
 
 LARGEST = 256 * 1024
 """Bytes of a project file; larger ones are not written by people."""
@@ -25,6 +26,31 @@ _TRAILING = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.S)
 _GO_MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.M)
 
 _Facts = tuple[str, dict[str, tuple[str, ...]]]
+
+
+class Projects:
+    """The projects of a repository, read once for each content of a file."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Project | None] = {}
+
+    def read(
+        self, files: Sequence[FileVersion], read: Callable[[Sequence[FileVersion]], Iterable[Blob]]
+    ) -> tuple[Project, ...]:
+        """What these files say, ordered by folder and kind. `read` gives their bytes."""
+        chosen = sorted(files, key=lambda file: (file.path.count("/"), file.path))[:MOST]
+        missing = [file for file in chosen if (file.path, file.blob) not in self._known]
+        known = {(file.path, file.blob): self._known.get((file.path, file.blob)) for file in chosen}
+        gone = []
+        for blob in read(missing) if missing else ():
+            key = blob.file.path, blob.file.blob
+            if blob.data is None:
+                gone.append(key)
+            else:
+                known[key] = read_project(blob.file.path, blob.data)
+        self._known = {key: project for key, project in known.items() if key not in gone}
+        found = [project for project in known.values() if project]
+        return tuple(sorted(found, key=lambda each: (each.folder, each.kind, each.name, sorted(each.aliases.items()))))
 
 
 def project_kind(path: str) -> str:
