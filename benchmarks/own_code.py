@@ -22,11 +22,12 @@ import numpy as np
 from nearcode import settings
 from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.retrieval import Context, Query, Snippet
+from nearcode.evaluating import evaluate, fit, write
 from nearcode.evaluation.asking import Asking
 from nearcode.evaluation.comparison import compare
 from nearcode.evaluation.documentation import hide
 from nearcode.evaluation.results import Evaluated, Evaluation, rows
-from nearcode.own_code import Plan, Subject, evaluate, fit, prepare, write
+from nearcode.own_code import Plan, Subject, prepare
 
 PREFIX_LINES = 20
 """Lines before a cursor that make the peer's question; nearcode reads as many."""
