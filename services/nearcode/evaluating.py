@@ -33,6 +33,7 @@ async def evaluate(settings: "Settings", plan: Plan, subjects: Sequence[Subject]
     """Indexes each repository by itself, without what its questions hide, and asks them in every index space.
 
     Raises Unavailable, with a reason."""
+    _require_model(settings, plan)
     evaluated = []
     for subject in subjects:
         with tempfile.TemporaryDirectory(prefix="nearcode-eval-") as scratch:
@@ -44,6 +45,15 @@ async def evaluate(settings: "Settings", plan: Plan, subjects: Sequence[Subject]
     return Evaluation(version("nearcode"), _changed(settings), tuple(evaluated))
 
 
+def _require_model(settings: "Settings", plan: Plan) -> None:
+    """Raises Unavailable before anything is indexed in vain."""
+    from nearcode.embedding.sources import model_folder
+
+    chat = settings.embedding.chat
+    if CHAT in plan.spaces and not (chat.url or model_folder(chat.profile, settings.home, chat.folder)):
+        raise Unavailable(f"the chat space has no model: `nearcode models pull {chat.profile}`", Reason.MODEL_MISSING)
+
+
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes files by their paths."""
     for path, data in files.items():
@@ -53,14 +63,12 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _scratch(settings: "Settings", folder: Path, space: str) -> "Settings":
-    """The user's settings, with stores of their own, and with the chat space if that is asked for. Raises Unavailable."""
+    """The user's settings, with stores of their own, and with the chat space if that is asked for."""
     from nearcode.embedding.sources import model_folder
     from nearcode.settings import EventsSettings, IndexSettings
 
     chat = settings.embedding.chat
     weights = model_folder(chat.profile, settings.home, chat.folder)
-    if space == CHAT and not (weights or chat.url):
-        raise Unavailable(f"the chat space has no model: `nearcode models pull {chat.profile}`", Reason.MODEL_MISSING)
     changed = chat.model_copy(update={"enabled": "on" if space == CHAT else "off", "folder": weights})
     home = {"home": folder / "home", "log_dir": folder / "logs", "events": EventsSettings(), "index": IndexSettings()}
     embedding = settings.embedding.model_copy(update={"chat": changed})
