@@ -12,7 +12,7 @@ CODE = Path(__file__).parents[2] / "services" / "nearcode" / "retrieval"
 def test_questions_are_sentences_of_the_code_and_the_same_for_a_seed() -> None:
     asked = questions(CODE, 50, seed=1)
     assert asked == questions(CODE, 50, seed=1) != questions(CODE, 50, seed=2)
-    text = "".join(path.read_text() for path in CODE.glob("*.py"))
+    text = "".join(path.read_text() for path in CODE.rglob("*.py"))
     assert all(one in text and one.count(" ") >= 3 for one in asked)
 
 
