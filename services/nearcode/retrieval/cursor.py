@@ -41,7 +41,7 @@ _WORDS_OF_LANGUAGES = """
     end do then elif else case switch throw throws catch try export default extends implements package using namespace
     include define
 """
-_COMMON = frozenset(keyword.kwlist) | frozenset(_WORDS_OF_LANGUAGES.split())
+COMMON_WORDS = frozenset(keyword.kwlist) | frozenset(_WORDS_OF_LANGUAGES.split())
 
 
 def read_cursor(cursor: CodeCursor) -> Intent:
@@ -70,7 +70,7 @@ def _weigh(before: Sequence[str], after: Sequence[str], current: str) -> dict[st
     lines = [(line, 0.5 ** (distance / HALF_LIFE)) for distance, line in enumerate(reversed(before))]
     terms: dict[str, float] = {}
     for line, weight in (*lines, *((line, SUFFIX_WEIGHT) for line in after), (current, 1.0)):
-        for identifier in set(identifiers(line)) - _COMMON:
+        for identifier in set(identifiers(line)) - COMMON_WORDS:
             for term in identifier_terms(identifier):
                 terms[term] = max(weight, terms.get(term, 0.0))
     return terms
@@ -85,4 +85,4 @@ def current_definition(prefix: str) -> str:
 def _last_names(lines: Sequence[str]) -> list[str]:
     """Identifiers used, the nearest to the cursor first."""
     names = dict.fromkeys(reversed(identifiers("\n".join(lines))))
-    return [name for name in names if len(name) > 2 and name not in _COMMON and not name.isdigit()]
+    return [name for name in names if len(name) > 2 and name not in COMMON_WORDS and not name.isdigit()]

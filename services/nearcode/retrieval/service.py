@@ -14,7 +14,7 @@ from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavai
 from nearcode.domain.index import DenseQuery, Hit, LexicalQuery
 from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision, Revisions
-from nearcode.domain.retrieval import Context, Query
+from nearcode.domain.retrieval import Context, Query, Snippet
 from nearcode.domain.spaces import Opened, View, Views
 from nearcode.retrieval.budget import cut
 from nearcode.retrieval.calibration import judge, model_for
@@ -30,6 +30,7 @@ from nearcode.retrieval.idf import Idf, load_prior
 from nearcode.retrieval.intent import Intent
 from nearcode.retrieval.lexical import attainable, definition_query, lexical_query
 from nearcode.retrieval.observer import RetrievalObserver
+from nearcode.retrieval.passages import passages
 from nearcode.retrieval.question import read_question
 from nearcode.retrieval.ranking import rank
 from nearcode.retrieval.recheck import Recheck
@@ -288,9 +289,14 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
         candidate.probability = probability
     good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
     likely = good if call.query.everything else good[: verdict.kept]
-    chosen, no_room = cut([snippet(candidate) for candidate in likely[: call.query.limit]], call.query.tokens)
+    if call.query.cursor and call.query.tokens:
+        chosen, beyond = passages(good if likely else [], call.query.cursor, call.query.tokens, call.query.limit)
+        no_room: list[Snippet] = []
+    else:
+        chosen, no_room = cut([snippet(candidate) for candidate in likely[: call.query.limit]], call.query.tokens)
+        beyond = likely[call.query.limit :]
     left_out = Losers(
-        beyond=likely[call.query.limit :],
+        beyond=beyond,
         below=ranked[len(good) :],
         unlikely=good[len(likely) :],
         same_code=dropped_by_ranking(fused.candidates, ranked),
