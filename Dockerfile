@@ -22,12 +22,14 @@ WORKDIR /source
 COPY pyproject.toml uv.lock ./
 COPY services/pyproject.toml services/
 COPY operator/pyproject.toml operator/
+COPY embedder/pyproject.toml embedder/
 
 # What nearcode needs changes less often than nearcode: two steps, so that the first one is cached. --no-build: whatever has
 # no wheel would need a compiler.
 FROM build AS build-engine
 RUN /opt/uv/bin/uv sync --frozen --no-dev --package nearcode --extra engine --no-install-workspace --no-build
 COPY services services
+COPY embedder embedder
 RUN /opt/uv/bin/uv sync --frozen --no-dev --package nearcode --extra engine --no-editable
 
 FROM build AS build-operator

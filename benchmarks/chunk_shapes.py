@@ -317,7 +317,7 @@ def table(title: str, rows: Sequence[dict[str, dict[str, float]]]) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    embedder = StaticEmbedder(profile("wordllama-256"))
+    embedder = StaticEmbedder(profile("nearcode-static-1"))
     by_language: dict[str, list[Path]] = defaultdict(list)
     for entry in json.loads(arguments.packages.read_text()):
         by_language[entry["language"]].append(Path(entry["path"]))

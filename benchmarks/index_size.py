@@ -60,7 +60,7 @@ def sources(folder: Path) -> Iterator[tuple[str, list[tuple[FileVersion, bytes]]
 
 async def points(folder: Path, count: int, space: IndexSpace) -> list[Point]:
     """Points of real code, until there are enough."""
-    embedder, parsers = StaticEmbedder(profile("wordllama-256")), ParserPool(2, 2.0, 120.0)
+    embedder, parsers = StaticEmbedder(profile("nearcode-static-1")), ParserPool(2, 2.0, 120.0)
     random, made = np.random.default_rng(1), list[Point]()
     for repository, group in sources(folder):
         outlines = await parsers.outline(group)

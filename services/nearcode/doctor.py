@@ -100,17 +100,17 @@ def _certificates(settings: Settings) -> list[Check]:
 
 
 async def _embedder(settings: Settings) -> Check:
-    if not (find_spec("numpy") and find_spec("tokenizers")):
+    if not find_spec("numpy"):
         return Check("embedding model", "", settings.embedding.profile, False, _ENGINE)
     from nearcode.adapters.static_embedder import StaticEmbedder
     from nearcode.embedding.profiles import profile
 
     named = settings.embedding
     try:
-        await StaticEmbedder(profile(named.profile), named.weights, named.tokenizer).load()
+        await StaticEmbedder(profile(named.profile), named.table).load()
     except NearcodeError as error:
-        return Check("embedding model", str(named.weights or ""), named.profile, False, error.message)
-    return Check("embedding model", str(named.weights or "wordllama"), named.profile, True)
+        return Check("embedding model", str(named.table or ""), named.profile, False, error.message)
+    return Check("embedding model", str(named.table or "nearcode-embedder"), named.profile, True)
 
 
 async def _chat_model(settings: Settings) -> Check:

@@ -187,7 +187,7 @@ class Stores:
         if profile.static:
             from nearcode.adapters.static_embedder import StaticEmbedder
 
-            static = StaticEmbedder(profile, settings.weights, settings.tokenizer)
+            static = StaticEmbedder(profile, settings.table)
             await static.load()
             return MeasuredEmbedder(static, self.observers.batch)
         chat = settings.chat

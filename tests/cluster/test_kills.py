@@ -41,7 +41,7 @@ LEAST_COSINE = 0.995
 SECONDS = 1200.0
 CHAT_SETTINGS = {"NEARCODE_EMBEDDING__CHAT__PROFILE": "minilm-l6-v2"}
 SPACES = {
-    COMPLETION: IndexSpace(COMPLETION, profile("wordllama-256")),
+    COMPLETION: IndexSpace(COMPLETION, profile("nearcode-static-1")),
     CHAT: IndexSpace(CHAT, profile("minilm-l6-v2")),
 }
 

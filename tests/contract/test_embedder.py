@@ -39,12 +39,12 @@ FILES = [
 
 @asynccontextmanager
 async def static(folder: Path) -> AsyncIterator[Embedder]:
-    yield StaticEmbedder(profile("wordllama-256"))
+    yield StaticEmbedder(profile("nearcode-static-1"))
 
 
 @asynccontextmanager
 async def cached(folder: Path) -> AsyncIterator[Embedder]:
-    yield CachedEmbedder(StaticEmbedder(profile("wordllama-256")), VectorCache(folder / "vectors.sqlite", 2**20))
+    yield CachedEmbedder(StaticEmbedder(profile("nearcode-static-1")), VectorCache(folder / "vectors.sqlite", 2**20))
 
 
 @asynccontextmanager

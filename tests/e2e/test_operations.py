@@ -85,7 +85,7 @@ def test_metrics_are_named_as_prometheus_wants_and_say_what_was_done(pages: dict
         r'nearcode_answers_total{degraded="\w*",kind="completion",plan="[\w-]+"} [1-9]',
         r'nearcode_event_handler_seconds_count{event="ChunksCut",outcome="done"} [1-9]',
         r'nearcode_stage_spent_seconds_count{stage="rank"} [1-9]',
-        r'nearcode_embedding_batch_chunks_count{profile="wordllama-256"} [1-9]',
+        r'nearcode_embedding_batch_chunks_count{profile="nearcode-static-1"} [1-9]',
         r'nearcode_index_coverage_ratio{repository="r\w{20}",role="active",space="completion"} 1.0',
         r'nearcode_repository_behind_seconds{repository="r\w{20}"} 0.0',
         r'nearcode_queue_messages{stage="cut",stream="work"} \d',

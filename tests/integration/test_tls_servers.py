@@ -99,7 +99,7 @@ async def test_a_broker_that_asks_for_a_certificate_says_so_to_who_has_none(auth
 
 
 def index(server: Server, ca_file: Path | None) -> QdrantChunkIndex:
-    space = IndexSpace("tls", profile("wordllama-256"))
+    space = IndexSpace("tls", profile("nearcode-static-1"))
     return QdrantChunkIndex(space, server.url, grpc_port=server.ports["grpc"], ca_file=str(ca_file or ""), seconds=5)
 
 
@@ -128,7 +128,7 @@ async def test_an_index_with_a_bad_certificate_is_refused(
 ) -> None:
     with qdrant_server(tmp_path / "qdrant", pair=make(authority)) as server:
         bad = QdrantChunkIndex(
-            IndexSpace("tls", profile("wordllama-256")), server.url.replace("http:", "https:"),
+            IndexSpace("tls", profile("nearcode-static-1")), server.url.replace("http:", "https:"),
             grpc_port=server.ports["grpc"], ca_file=str(authority.ca), seconds=5,
         )  # fmt: skip
         assert words in await fault(bad.open())

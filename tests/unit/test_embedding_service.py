@@ -220,6 +220,6 @@ async def test_the_worker_fails_when_the_index_is_down_and_reports_a_batch_that_
 
 
 def test_profiles_are_data_and_an_unknown_one_is_named_with_those_known() -> None:
-    assert profile("wordllama-256") == ModelProfile("wordllama-256", 256, static=True)
-    with pytest.raises(InvalidRequest, match="wordllama-256"):
+    assert profile("nearcode-static-1") == ModelProfile("nearcode-static-1", 256, static=True)
+    with pytest.raises(InvalidRequest, match="nearcode-static-1"):
         profile("nothing")

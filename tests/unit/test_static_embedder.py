@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.adapters.static_embedder import StaticEmbedder
-from nearcode.adapters.word_table import wordllama_files
+from nearcode.adapters.word_table import FILES, shipped_folder
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.index import FileTexts, ModelProfile
 
-PROFILE = ModelProfile("wordllama-256", 256, static=True)
+PROFILE = ModelProfile("nearcode-static-1", 256, static=True)
 EMBEDDER, OTHER = StaticEmbedder(PROFILE), StaticEmbedder(PROFILE)
 
 texts = st.lists(st.text(st.sampled_from("abcXYZ_ 09é日\n"), max_size=60), max_size=70)
@@ -54,22 +54,23 @@ async def test_more_words_than_are_remembered_change_no_bytes(monkeypatch: pytes
 
 async def test_the_model_package_is_read_without_importing_it() -> None:
     await StaticEmbedder(PROFILE).load()
-    assert "wordllama" not in sys.modules
+    assert "nearcode_embedder" not in sys.modules
 
 
 async def test_a_missing_model_file_is_named_with_its_cure(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"gone\.safetensors.*reinstall") as caught:
-        await StaticEmbedder(PROFILE, tmp_path / "gone.safetensors").load()
+    with pytest.raises(Unavailable, match=r"gone.*reinstall") as caught:
+        await StaticEmbedder(PROFILE, tmp_path / "gone").load()
     assert caught.value.reason is Reason.MODEL_MISSING
 
 
-@pytest.mark.parametrize("which", ["weights", "tokenizer"])
+@pytest.mark.parametrize("which", FILES)
 async def test_a_truncated_model_file_is_named(tmp_path: Path, which: str) -> None:
-    weights, tokenizer = (Path(shutil.copy(file, tmp_path)) for file in wordllama_files())
-    broken = weights if which == "weights" else tokenizer
+    for name in FILES:
+        shutil.copy(shipped_folder() / name, tmp_path)
+    broken = tmp_path / which
     broken.write_bytes(broken.read_bytes()[:1000])
     with pytest.raises(Unavailable) as caught:
-        await StaticEmbedder(PROFILE, weights, tokenizer).embed_query("read", {})
+        await StaticEmbedder(PROFILE, tmp_path).embed_query("read", {})
     assert caught.value.reason is Reason.MODEL_MISSING and str(broken) in caught.value.message
 
 

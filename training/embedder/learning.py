@@ -105,7 +105,7 @@ def _normal(vectors: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def _through_norm(slope: Matrix, normal: Matrix, norms: Matrix) -> Matrix:
-    return (slope - normal * np.sum(slope * normal, axis=1, keepdims=True)) / norms
+    return np.asarray((slope - normal * np.sum(slope * normal, axis=1, keepdims=True)) / norms, np.float32)
 
 
 def _softmax(logits: Matrix) -> Matrix:

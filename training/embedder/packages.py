@@ -24,7 +24,8 @@ LIST = Path(__file__).with_name("packages.toml")
 LOCK = Path(__file__).with_name("packages.lock.json")
 LANGUAGES = {
     ".py": "python", ".pyi": "python", ".pyx": "python", ".go": "go", ".rs": "rust", ".js": "javascript", ".mjs": "javascript",
-    ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".tsx": "typescript", ".mts": "typescript", ".java": "java",
+    ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".tsx": "typescript", ".mts": "typescript",
+    ".java": "java",
     ".kt": "kotlin", ".scala": "scala", ".rb": "ruby", ".php": "php", ".c": "c", ".h": "c", ".cc": "cpp", ".cpp": "cpp",
     ".hpp": "cpp", ".cxx": "cpp", ".hh": "cpp", ".lua": "lua", ".hs": "haskell", ".ex": "elixir", ".exs": "elixir", ".erl": "erlang",
     ".sh": "bash", ".bash": "bash", ".cs": "csharp", ".swift": "swift", ".zig": "zig",

@@ -17,7 +17,8 @@ _LARGEST_KEPT = 0.9995
 def quantized(rows: NDArray[np.float32]) -> NDArray[np.int8]:
     """Int8, one step for the whole table: sums of rows stay whole numbers."""
     largest = float(np.quantile(np.abs(rows), _LARGEST_KEPT))
-    return np.clip(np.rint(rows * (127 / largest)), -127, 127).astype(np.int8)
+    steps: NDArray[np.int8] = np.clip(np.rint(rows * (127 / largest)), -127, 127).astype(np.int8)
+    return steps
 
 
 def write_table(table: Table, folder: Path = FOLDER) -> dict[str, str]:

@@ -18,7 +18,8 @@ LARGEST_FILE = 400_000
 """Bytes; larger files are data or generated."""
 _MOST_FILES = 4_000
 _LIMIT_S = 300.0
-_T, _R = TypeVar("_T"), TypeVar("_R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _LOG = logging.getLogger("nearcode.training")
 
 
@@ -48,7 +49,7 @@ class Place:
 
 def run(command: Sequence[str | Path], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """A client's run; its failure is for the caller to read."""
-    env = {**os.environ, **more}
+    env = {**os.environ, **more}  # noqa: TID251  # the clients' own
     try:
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=_LIMIT_S)
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
@@ -62,7 +63,18 @@ def fetch_pypi(names: Sequence[str], place: Place) -> Iterator[Fetched]:
         name, _, version = pinned.partition("@")
         target = place.work / "pypi" / name
         wanted = f"{name}=={version}" if version else name
-        command = ["uv", "pip", "install", "-q", "--no-deps", "--only-binary", ":all:", "--target", target, wanted]
+        command: list[str | Path] = [
+            "uv",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--target",
+            target,
+            wanted,
+        ]
         ended = run(command, place.work)
         metadata = next(target.glob("*.dist-info/METADATA"), None)
         if metadata is None:

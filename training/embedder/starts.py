@@ -1,6 +1,7 @@
 """Where a table starts from: a transformer's vectors of single words, another table, or chance."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,34 @@ def from_transformer(names: Sequence[str], folder: Path) -> NDArray[np.float32]:
     return np.asarray(vectors @ directions[:, ::-1][:, :DIMENSIONS], np.float32)
 
 
-def weighted(names: Sequence[str], vectors: NDArray[np.float32], power: float = _WEIGHT_POWER) -> NDArray[np.float32]:
-    """The vectors with the norms that the public prior gives their words: a power of their idf, 1 for the rarest."""
+def from_wordllama(names: Sequence[str]) -> NDArray[np.float32]:
+    """Rows of the table in the package `wordllama` (its files are read, its loader goes to the network): of each name the sum of
+    its word pieces over the root of their number. The longest has norm 1; norms carry the weights of words."""
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    found = find_spec("wordllama")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("the table starts from the package wordllama: uv sync --group training")
+    folder = Path(found.submodule_search_locations[0])
+    rows = next(iter(load_file(folder / "weights" / "l2_supercat_256.safetensors").values())).astype(np.float32)
+    tokenizer = Tokenizer.from_str((folder / "tokenizers" / "l2_supercat_tokenizer_config.json").read_text("utf-8"))
+    blank = tokenizer.token_to_id("▁")
+    made = np.zeros((len(names), rows.shape[1]), np.float32)
+    for at, encoded in enumerate(tokenizer.encode_batch_fast(list(names), add_special_tokens=False)):
+        pieces = [piece for piece in encoded.ids if piece != blank] or encoded.ids
+        made[at] = rows[pieces].sum(axis=0) / np.sqrt(len(pieces))
+    return np.asarray(made / np.linalg.norm(made, axis=1).max(), np.float32)
+
+
+def weights_of(names: Sequence[str], power: float) -> NDArray[np.float32]:
+    """A power of each word's idf by the public prior, shape (names, 1)."""
     idf = Idf(load_prior(), [])
     weights = np.array([max(0.05, idf.weight(term_id(name))) for name in names]) ** power
-    norms = np.linalg.norm(vectors, axis=1)
-    return np.asarray(vectors * (weights / np.maximum(norms, 1e-6))[:, None], np.float32)
+    return np.asarray(weights[:, None], np.float32)
+
+
+def weighted(names: Sequence[str], vectors: NDArray[np.float32], power: float = _WEIGHT_POWER) -> NDArray[np.float32]:
+    """The vectors with the norms that the public prior gives their words: a power of their idf, 1 for the rarest."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-6) * weights_of(names, power), np.float32)

@@ -1,4 +1,4 @@
-"""The static embedder: a table of word piece vectors, composed into chunks on the CPU.
+"""The static embedder: a table of word vectors, composed into chunks on the CPU.
 
 A chunk is unit(sum of log(1 + tf) E + 2 sum of the path's words' E) + 0.5 unit(mean of the file's chunks), normalized. A
 question is the sum of sqrt(idf) E over its distinct words. The norms of the table's rows carry the weights of words.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nearcode.adapters.word_table import WordTable, wordllama_files
+from nearcode.adapters.word_table import WordTable, shipped_folder
 from nearcode.domain.index import FileTexts, ModelProfile
 from nearcode.domain.terms import count_identifiers, count_words, path_words, term_id
 
@@ -42,11 +42,11 @@ _LOG_TF = np.rint(np.log1p(np.arange(_LARGEST_TF + 1)) * _WEIGHT_STEPS)
 
 
 class StaticEmbedder:
-    """`weights` and `tokenizer` are files of a table (safetensors, tokenizers JSON); None: those of the `wordllama` package."""
+    """`folder` holds a table (`table.npy`, `words.txt`); None: the one in the package `nearcode-embedder`."""
 
-    def __init__(self, profile: ModelProfile, weights: Path | None = None, tokenizer: Path | None = None) -> None:
+    def __init__(self, profile: ModelProfile, folder: Path | None = None) -> None:
         self.profile = profile
-        self._files = weights, tokenizer
+        self._folder = folder
         self._table: WordTable | None = None
         self._loading = threading.Lock()
 
@@ -71,9 +71,7 @@ class StaticEmbedder:
     def _loaded(self) -> WordTable:
         with self._loading:
             if self._table is None:
-                shipped = wordllama_files()
-                weights, tokenizer = (given or found for given, found in zip(self._files, shipped, strict=True))
-                self._table = WordTable(weights, tokenizer, self.profile.dimensions)
+                self._table = WordTable(self._folder or shipped_folder(), self.profile.dimensions)
             return self._table
 
     def _embed_file(self, file: FileTexts) -> NDArray[np.float32]:

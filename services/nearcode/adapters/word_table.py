@@ -1,43 +1,42 @@
-"""Rows of words: a table of word piece vectors, read once, and the rows of the words seen so far."""
+"""Rows of words: a table of vectors of words and of pieces of words, read once, and the rows of the words seen so far."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-from tokenizers import Tokenizer
 
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.expansion import Expansion
 from nearcode.domain.terms import split_identifier
 
-ROW_STEPS = 16
-"""Steps of a row's component; the largest of wordllama's table is 8.02, its median 0.53. Int8 rows cost no quality."""
+FILES = "table.npy", "words.txt"
+"""Rows (int8, shape (words, dimensions)), and what each stands for, a line each."""
 
+_LONGEST_PIECE = 16
+"""Characters of a piece of a word at most."""
 _WORDS = 100_000
 """Rows kept (26 MB at 256 dimensions). When there are more, the words seen so far are forgotten: rows are cheap to make."""
 
 
-def wordllama_files() -> tuple[Path, Path]:
-    """Weights and tokenizer in the `wordllama` package. It is not imported: its own loader goes to the network."""
-    spec = find_spec("wordllama")
+def shipped_folder() -> Path:
+    """Where the package `nearcode_embedder` keeps its table. It holds data only and is not imported."""
+    spec = find_spec("nearcode_embedder")
     if spec is None or not spec.submodule_search_locations:
-        raise Unavailable("the package wordllama is not installed: pip install 'nearcode[engine]'", Reason.MODEL_MISSING)
-    folder = Path(spec.submodule_search_locations[0])
-    return folder / "weights" / "l2_supercat_256.safetensors", folder / "tokenizers" / "l2_supercat_tokenizer_config.json"
+        raise Unavailable(
+            "the package nearcode-embedder is not installed: pip install 'nearcode[engine]'", Reason.MODEL_MISSING
+        )
+    return Path(spec.submodule_search_locations[0])
 
 
 class WordTable:
-    """Reads a table of word pieces and makes rows of words from it. Raises Unavailable(MODEL_MISSING)."""
+    """Reads a folder's table and makes rows of words from it. Raises Unavailable(MODEL_MISSING)."""
 
-    def __init__(self, weights: Path, tokenizer: Path, dimensions: int) -> None:
-        self._pieces = _read_pieces(weights, dimensions)
-        self._tokenizer = _read_tokenizer(tokenizer, len(self._pieces))
-        self._blank = self._tokenizer.token_to_id("▁")
+    def __init__(self, folder: Path, dimensions: int) -> None:
+        self._rows = _read_rows(folder / FILES[0], dimensions)
+        self._number = _read_names(folder / FILES[1], len(self._rows))
         self._words = Words(self)
 
     def words(self) -> "Words":
@@ -47,21 +46,36 @@ class WordTable:
         return self._words
 
     def make(self, words: Sequence[str]) -> NDArray[np.int8]:
-        """Rows of words (none empty), shape (words, dimensions), in steps of 1/16.
+        """Rows of words, shape (words, dimensions), in steps that are the same for the whole table.
 
-        A row is the sum of its pieces' rows over the root of their number, which keeps its norm whatever their number: a mean
-        would make rare words, which have many pieces, count less than common ones.
+        A word that has no row is made of pieces: the sum of theirs over the root of their number, which keeps its norm whatever
+        their number. A word of letters that no row has gets zeros: it tells nothing.
         """
-        if not words:
-            return np.empty((0, self._pieces.shape[1]), np.int8)
-        encodings = self._tokenizer.encode_batch_fast(words, add_special_tokens=False)
-        pieces = [[piece for piece in each.ids if piece != self._blank] or each.ids for each in encodings]
-        lengths = np.array([len(each) for each in pieces])
-        flat = np.array([piece for each in pieces for piece in each])
-        totals = np.add.reduceat(self._pieces[flat].astype(np.float32), np.cumsum(lengths) - lengths, axis=0)
-        steps = np.rint(totals * (ROW_STEPS / np.sqrt(lengths, dtype=np.float32))[:, None])
-        rows: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
+        pieces = [pieces_of(word, self._number) for word in words]
+        rows = np.zeros((len(words), self._rows.shape[1]), np.int8)
+        whole = [at for at, each in enumerate(pieces) if len(each) == 1]
+        rows[whole] = self._rows[[pieces[at][0] for at in whole]]
+        for at in [at for at, each in enumerate(pieces) if len(each) > 1]:
+            total = self._rows[pieces[at]].sum(axis=0, dtype=np.int32)
+            rows[at] = np.clip(np.rint(total / np.sqrt(float(len(pieces[at])))), -127, 127)
         return rows
+
+
+def pieces_of(word: str, number: Mapping[str, int]) -> list[int]:
+    """The rows that a word is made of: its own, or those of its pieces, the longest first from left to right. Characters that no
+    row has are left out."""
+    own = number.get(word)
+    if own is not None:
+        return [own]
+    pieces, start = [], 0
+    while start < len(word):
+        end = min(len(word), start + _LONGEST_PIECE)
+        while end > start and word[start:end] not in number:
+            end -= 1
+        if end > start:
+            pieces.append(number[word[start:end]])
+        start = max(end, start + 1)
+    return pieces
 
 
 class Words:
@@ -112,27 +126,26 @@ class Words:
         self._waiting = []
 
 
-def _read_pieces(path: Path, dimensions: int) -> NDArray[np.float16]:
+def _read_rows(path: Path, dimensions: int) -> NDArray[np.int8]:
     try:
-        tensors = list(load_file(path).values())
-    except (OSError, SafetensorError) as error:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise _missing(path, error) from error
-    fits = len(tensors) == 1 and tensors[0].ndim == 2 and tensors[0].shape[1] == dimensions
-    if not fits:
-        raise _missing(path, f"it is not one table of rows of {dimensions}")
-    return tensors[0].astype(np.float16, copy=False)
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.int8 or rows.ndim != 2 or rows.shape[1] != dimensions:
+        raise _missing(path, f"it is not one table of rows of {dimensions} bytes")
+    return rows
 
 
-def _read_tokenizer(path: Path, pieces: int) -> Tokenizer:
+def _read_names(path: Path, rows: int) -> dict[str, int]:
     try:
-        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
-    except Exception as error:  # the library raises no narrower type for a file that it cannot read
+        names = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise _missing(path, error) from error
-    if tokenizer.get_vocab_size() > pieces:
-        raise _missing(path, f"it names {tokenizer.get_vocab_size()} word pieces, the weights hold {pieces}")
-    return tokenizer
+    if len(names) != rows:
+        raise _missing(path, f"it names {len(names)} words, the table has {rows} rows")
+    return {name: at for at, name in enumerate(names)}
 
 
 def _missing(path: Path, why: object) -> Unavailable:
-    cure = "reinstall with pip install --force-reinstall 'nearcode[engine]', or correct the file's name in the settings"
+    cure = "reinstall with pip install --force-reinstall 'nearcode[engine]', or correct the folder in the settings"
     return Unavailable(f"cannot read the embedding model {path}: {why}; {cure}", Reason.MODEL_MISSING, retry_after=60.0)

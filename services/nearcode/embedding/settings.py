@@ -38,12 +38,10 @@ class ChatSpaceSettings(Branch):
 class EmbeddingSettings(ServiceSettings):
     """Settings of the embedding service."""
 
-    profile: str = "wordllama-256"
+    profile: str = "nearcode-static-1"
     """Name of the model profile that embeds (embedding/profiles.toml). Another one makes another index."""
-    weights: Path | None = None
-    """Safetensors file with the word pieces' vectors. Empty: the one in the package `wordllama`."""
-    tokenizer: Path | None = None
-    """Tokenizer file (JSON) that goes with `weights`. Empty: the one in the package `wordllama`."""
+    table: Path | None = None
+    """Folder with a static model's `table.npy` and `words.txt`. Empty: the one in the package `nearcode-embedder`."""
     cache_bytes: int = Field(default=512 * 2**20, ge=0)
     """Bytes of vectors kept on disk by content, so that a file which comes back, on a branch or after a revert, is not embedded
     again: 512 MB are half a million chunks. 0: none are kept."""
