@@ -22,7 +22,8 @@ from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.evidence import weigh
 from nearcode.retrieval.explain import Losers, dropped_by_ranking, snippet, told, trace_answer
-from nearcode.retrieval.fusion import ChatLane, Lanes, fuse
+from nearcode.retrieval.features import Asked, features
+from nearcode.retrieval.fusion import Candidate, ChatLane, Lanes, fitting, fuse, gather
 from nearcode.retrieval.graph import Graph
 from nearcode.retrieval.graph_lane import GraphLane, GraphQuestion, ask_graph, graphs_of, joined
 from nearcode.retrieval.graphs import Graphs
@@ -31,6 +32,7 @@ from nearcode.retrieval.intent import Intent
 from nearcode.retrieval.lexical import attainable, definition_query, lexical_query
 from nearcode.retrieval.observer import RetrievalObserver
 from nearcode.retrieval.question import read_question
+from nearcode.retrieval.ranker import rank_by, weights_for
 from nearcode.retrieval.ranking import rank
 from nearcode.retrieval.recheck import Recheck
 from nearcode.retrieval.settings import RetrievalSettings
@@ -279,8 +281,7 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
         definition = joined(definition or [], graph.definition) or definition
     lanes = Lanes(dense, lexical, definition, chat, graph)
     fit = attainable(call.intent, found.idf)
-    fused = fuse(lanes, call.intent.symbolic, fit)
-    ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
+    candidates, ranked = ranking(call.intent, found.idf, lanes, fit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
     verdict = judge(model_for(call.query.cursor is not None, lanes.plan), evidence, [candidate.score for candidate in ranked])
     for candidate, probability in zip(ranked, verdict.snippets, strict=True):
@@ -292,13 +293,23 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
         beyond=likely[call.query.limit :],
         below=ranked[len(good) :],
         unlikely=good[len(likely) :],
-        same_code=dropped_by_ranking(fused.candidates, ranked),
+        same_code=dropped_by_ranking(candidates, ranked),
         no_room=no_room,
         last=chosen[-1].score if chosen else 0.0,
     )
     lost = told(left_out) if explain else ()
     judged = (verdict.probability, verdict.useful, evidence)
     return Context(tuple(chosen), lanes.plan, lost, (), len(recheck.dropped), *judged)
+
+
+def ranking(intent: Intent, idf: Idf, lanes: Lanes, fit: float) -> tuple[list[Candidate], list[Candidate]]:
+    """Every candidate, and those that are kept, best first. `fit` is the lexical score of a chunk that holds the whole question."""
+    words = intent.word_shares(idf)
+    if intent.edited:
+        fused = fuse(lanes, intent.symbolic, fit)
+        return fused.candidates, rank(fused.candidates, intent, words, fused.unit)
+    candidates, unit = gather(lanes), fitting(lanes, intent.symbolic, fit).unit
+    return candidates, rank_by(weights_for(lanes), candidates, features(candidates, lanes, Asked.read(intent, words)), unit)
 
 
 def _kept(recheck: Recheck, hits: Sequence[Hit] | None) -> list[Hit] | None:
