@@ -133,7 +133,7 @@ async def collect(arguments: argparse.Namespace) -> list[Asked]:
         for repo in repos:
             for question in json.loads((arguments.annotations / f"{repo['name']}.json").read_text()):
                 scope = ids.values() if arguments.together else [ids[repo["name"]]]
-                call, found = await ask(retrieval, scope, Query(question=question["query"], limit=LIMIT))
+                call, found = await ask(retrieval, scope, Query(question=question["query"], limit=LIMIT, everything=True))
                 asked.append(Asked(repo["name"], question["category"], targets(question), call, found))
     return asked
 

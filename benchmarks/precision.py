@@ -1,8 +1,8 @@
 """How far an answer can be trusted: "no useful context" where there is none, calibration, precision at token budgets, growth.
 
-    python benchmarks/precision.py --corpus CORPUS --repos repos.json --annotations FOLDER
+    python -m benchmarks.precision --corpus CORPUS --repos repos.json --annotations FOLDER
 
-The folders are those of benchmarks/spaces.py. All repositories go into one index. Each question is asked
+The folders are those of benchmarks/lab.py. All repositories go into one index. Each question is asked
 
 - of its own repository: is the answer kept, how well are the probabilities calibrated, what do 500 to 4,000 tokens hold;
 - of another repository drawn with a seed, and of all repositories but its own: its answer is not indexed;
@@ -30,7 +30,9 @@ from nearcode.domain.spaces import View
 from nearcode.retrieval.budget import estimate_tokens
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
-from spaces import SECONDS, SERVICES, OneView, index, matches, ndcg
+
+from benchmarks.lab import SECONDS, SERVICES, OneView, index
+from benchmarks.scoring import matches, ndcg, targets
 
 SEED = 20261121
 ABSENT = 200
@@ -70,9 +72,9 @@ async def ask(retrieval: Retrieval, question: Asked, scope: str, repositories: S
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     home = arguments.home or Path(tempfile.mkdtemp())
-    configured = settings.load(overrides={"home": str(home), "ingestion": {"watch": False}})
+    chosen = {"home": str(home), "embedding": {"chat": {"enabled": "off"}}, "ingestion": {"watch": False}}
     repos = json.loads(arguments.repos.read_text())
-    async with App(configured, SERVICES) as app:
+    async with App(settings.load(overrides=chosen), SERVICES) as app:
         await app.warm()
         await app.start_workers()
         ids: dict[str, str] = {}
@@ -81,7 +83,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
             name = repo["name"]
             ids[name] = await index(app, arguments.corpus / name / (repo.get("root") or ""))
             for one in json.loads((arguments.annotations / f"{name}.json").read_text()):
-                questions.append(Asked(name, one["query"], one.get("relevant", []) + one.get("secondary", [])))
+                questions.append(Asked(name, one["query"], targets(one)))
         print(f"{len(ids)} repositories, {len(questions)} questions", flush=True)
         view = await app.view()
         retrieval = Retrieval(OneView(View(view.completion)), await app.revisions(), RetrievalSettings())

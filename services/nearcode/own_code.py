@@ -19,9 +19,10 @@ from nearcode.domain.retrieval import Snippet
 from nearcode.domain.spaces import CHAT, COMPLETION
 from nearcode.evaluation.asking import Answer, Asking
 from nearcode.evaluation.commits import LOG_FORMAT, NEWEST, Commit, parse_log
+from nearcode.evaluation.documentation import hide
 from nearcode.evaluation.drawing import LIMIT
 from nearcode.evaluation.question import KINDS, Kind, Question
-from nearcode.evaluation.questions import fitting, from_sources, generate, hide
+from nearcode.evaluation.questions import fitting, from_sources, generate
 from nearcode.evaluation.results import Evaluated, Evaluation
 from nearcode.evaluation.source import SourceFile
 
@@ -42,7 +43,7 @@ _POLL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is evaluated. `given`: questions by repository's name, instead of new ones."""
+    """What is evaluated. `given`: questions by repository's name, instead of new ones. `everything`: without the cut-off."""
 
     folders: tuple[Path, ...]
     kinds: Collection[Kind] = KINDS
@@ -50,6 +51,7 @@ class Plan:
     seed: int = 0
     spaces: tuple[str, ...] = (COMPLETION,)
     given: Mapping[str, Sequence[Question]] | None = None
+    everything: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Subject:
 def questions(folder: Path, kinds: Collection[Kind] = KINDS, seed: int = 0, limit: int = LIMIT) -> list[Question]:
     """Questions from a folder's own code, at most `limit` of each kind; for scripts that train and measure.
 
-    Files are parsed in this process, which hostile input can occupy for ever. Index `evaluation.questions.hide(files,
+    Files are parsed in this process, which hostile input can occupy for ever. Index `evaluation.documentation.hide(files,
     questions)`, not the files. Raises NotFound.
     """
     from nearcode.chunking.outline import outline
@@ -165,14 +167,15 @@ async def evaluate(settings: "Settings", plan: Plan, subjects: Sequence[Subject]
     for subject in subjects:
         with tempfile.TemporaryDirectory(prefix="nearcode-eval-") as scratch:
             code = Path(scratch, "code", subject.name.replace("/", "_"))
-            await asyncio.to_thread(_write, code, hide(subject.files, subject.questions))
+            await asyncio.to_thread(write, code, hide(subject.files, subject.questions))
             for space in plan.spaces:
                 async with _engine(_scratch(settings, Path(scratch), space)) as app:
-                    evaluated.append(await _evaluate(app, code, subject, space, tell))
+                    evaluated.append(await _evaluate(app, code, subject, space, plan.everything, tell))
     return Evaluation(version("nearcode"), _changed(settings), tuple(evaluated))
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files by their paths."""
     for path, data in files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -226,12 +229,12 @@ async def _engine(settings: "Settings") -> "AsyncIterator[App]":
         await asyncio.to_thread(telemetry.shutdown)
 
 
-async def _evaluate(app: "App", code: Path, subject: Subject, space: str, tell: Tell) -> Evaluated:
+async def _evaluate(app: "App", code: Path, subject: Subject, space: str, everything: bool, tell: Tell) -> Evaluated:
     began = time.perf_counter()
     status = await _indexed(app, code, subject.name, space == CHAT, tell)
     seconds = time.perf_counter() - began
     scope = Principal("evaluation", 0, frozenset([status.id])).scope()
-    asking = Asking(await app.retriever(), scope, subject.files, fit)
+    asking = Asking(await app.retriever(), scope, subject.files, fit, everything)
     answers: list[Answer] = []
     for number, question in enumerate(subject.questions):
         tell(f"asking {subject.name}, {space}", number, len(subject.questions))

@@ -105,6 +105,7 @@ class FakeAssistant:
     failure: Exception | None = None
     asked: list[Any] = field(default_factory=list)
     workspaces: list[Workspace] = field(default_factory=list)
+    everything: list[bool] = field(default_factory=list)
     seconds: float = 0.0
 
     async def _stream(self) -> AsyncGenerator[Part, None]:
@@ -145,6 +146,7 @@ class FakeAssistant:
         if query == "wrong":
             raise InvalidRequest("the question is wrong")
         self.asked.append((query, limit, min_score))
+        self.everything.append(everything)
         self.workspaces += workspaces
         return Found(self.snippets, self.report)
 

@@ -146,8 +146,8 @@ class World:
         )
 
     async def ask(self, question: str, *readable: str, seconds: float = 60.0, limit: int = 10) -> Context:
-        """Asks as somebody who may read these repositories (none named: all of them)."""
-        query = Query(question=question, limit=limit)
+        """Asks as somebody who may read these repositories (none named: all of them), and wants whatever is found."""
+        query = Query(question=question, limit=limit, everything=True)
         return await self.retrieval().retrieve(scope(*(readable or self.revisions.revisions)), query, seconds)
 
     async def at(self, path: str, prefix: str, suffix: str = "") -> Context:

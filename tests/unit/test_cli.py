@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -392,3 +393,54 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.strip() in {"0", "141"}
+
+
+def test_a_question_without_useful_context_says_so_and_is_no_failure(indexed: Terminal) -> None:
+    assistant = indexed.program.assistant
+    assistant.snippets, assistant.report = (), replace(assistant.report, useful=False, probability=0.03125)
+    code, out, err = indexed.run("search", "how are invoices printed")
+    assert (code, out) == (0, "")
+    assert "no useful context" in err and "--all shows what was found anyway" in err
+    code, out, err = indexed.run("search", "how are invoices printed", "--json")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert (answer["results"], answer["useful"], answer["probability"]) == ([], False, 0.03125)
+
+
+def test_search_shows_everything_if_asked_to(indexed: Terminal) -> None:
+    indexed.run("search", "login")
+    indexed.run("search", "login", "--all")
+    assert indexed.program.assistant.everything == [False, True]
+
+
+def test_explain_draws_what_each_signal_gave_and_names_the_lanes(indexed: Terminal) -> None:
+    code, out, err = indexed.run("explain", "login")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split() == ["1", "src/login.py:3", "login", "(0.750)", "88%", "likely", "useful"]
+    assert "found by lexical #1 (4.500)  dense #2 (0.625)" in lines[1]
+    bars = {line.split()[0]: line.count("█") for line in lines[2:4]}
+    assert bars["dense"] == 2 * bars["lexical"] > 0
+    assert "near misses" in lines and "\x1b" not in out
+    assert "unknown words 0.25" in err and "75% likely useful" in err
+
+
+def test_explain_tells_tools_the_same(indexed: Terminal) -> None:
+    _, out, _ = indexed.run("explain", "login", "--json", "--tokens", "100", "--all")
+    told = json.loads(out)
+    assert (told["useful"], told["probability"], told["evidence"]) == (True, 0.75, {"unknown words": 0.25})
+    assert told["results"][0]["lanes"] == {"dense": {"rank": 2, "score": 0.625}, "lexical": {"rank": 1, "score": 4.5}}
+    assert sum(told["results"][0]["reasons"].values()) == told["results"][0]["score"]
+    (query,) = indexed.program.assistant.asked
+    assert (query.question, query.tokens, query.everything) == ("login", 100, True)
+
+
+def test_explain_at_a_place_asks_for_the_context_of_its_completion(indexed: Terminal) -> None:
+    assert indexed.run("explain", "src/login.py:4:5", "--limit", "3")[0] == 0
+    (query,) = indexed.program.assistant.asked
+    assert (query.question, query.limit) == ("", 3)
+    assert (query.cursor.path, query.cursor.prefix) == ("src/login.py", "import os\n\ndef login():\n    ")
+    assert indexed.program.assistant.workspaces[0].relative_path == ""
+    code, _, err = indexed.run("explain", "src/gone.py:1:1")
+    assert code == 3 and "no such file: src/gone.py" in err
+    assert indexed.run("explain", "why does login fail with error:12:5 at start")[0] == 0

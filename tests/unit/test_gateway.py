@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -207,3 +208,22 @@ def test_pages_of_files_add_up_to_the_whole_list(count: int, size: int) -> None:
         if not token:
             break
     assert seen == files
+
+
+async def test_why_a_completion_gets_its_context_can_be_asked() -> None:
+    world = World()
+    world.retriever.context = replace(world.retriever.context, probability=0.25, useful=False, evidence={"covered": 0.5})
+    found = await world.gateway.explain(
+        "me", [Workspace(("file:///code/shop/web",))], Query(cursor=CURSOR, limit=0, tokens=90), 1.0
+    )
+    _, query = world.retriever.asked[0]
+    assert query.cursor
+    assert (query.cursor.path, query.tokens, query.path_prefix, query.limit) == ("web/b.py", 90, "", GatewaySettings().snippets)
+    assert (found.report.probability, found.report.useful, found.evidence) == (0.25, False, {"covered": 0.5})
+
+
+async def test_a_search_may_ask_for_what_is_unlikely_to_be_useful() -> None:
+    world = World()
+    await world.gateway.search("me", [], "where", 0, 0.0, 1.0)
+    await world.gateway.search("me", [], "where", 0, 0.0, 1.0, everything=True)
+    assert [query.everything for _, query in world.retriever.asked] == [False, True]

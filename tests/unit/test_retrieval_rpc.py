@@ -18,7 +18,13 @@ from tests.unit.retrieval_world import SHOP, World, scope
 words = st.text(max_size=20)
 names = st.frozensets(st.sampled_from(["a", "b", "c"]), min_size=1)
 questions = st.builds(
-    Query, question=words, limit=st.integers(1, 100), tokens=st.integers(0, 9999), min_score=st.floats(0, 1), path_prefix=words
+    Query,
+    question=words,
+    limit=st.integers(1, 100),
+    tokens=st.integers(0, 9999),
+    min_score=st.floats(0, 1),
+    path_prefix=words,
+    everything=st.booleans(),
 )
 cursors = st.builds(Query, cursor=st.builds(CodeCursor, words, words, words), limit=st.integers(1, 100))
 
@@ -52,6 +58,8 @@ async def test_answers_are_the_same_from_afar() -> None:
     query = Query(question="cart total", limit=2)
     here, there = await local.explain(scope(*SHOP), query, 60.0), await remote.explain(scope(*SHOP), query, 60.0)
     assert (there.snippets, there.losers, there.plan, there.dropped) == (here.snippets, here.losers, here.plan, here.dropped)
+    assert (there.probability, there.useful, there.evidence) == (here.probability, here.useful, here.evidence)
+    assert there.evidence and there.snippets[0].lanes and there.snippets[0].id
     assert [stage.name for stage in there.stages] == [stage.name for stage in here.stages]
     assert (await remote.retrieve(scope(*SHOP), query, 60.0)).snippets == here.snippets
 

@@ -29,6 +29,8 @@ SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
 SECONDS = 60.0
 FEW, SHOWN = 8, 10
 """Repositories of a middling scope; snippets of an answer."""
+ALL = 0.4
+"""Share of the questions that all packages are asked at once: each takes as long as five others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ async def answers(packages: Sequence[Package]) -> list[dict[str, Any]]:
             print(f"{len(ids)} packages indexed in {time.perf_counter() - began:.0f} s", flush=True)
             view = await app.view()
             found: list[Answer] = []
-            for embedder, scopes in ((view.completion.embedder, ("one", "few", "all")), (Away(), ("one",))):
+            for embedder, scopes in ((view.completion.embedder, ("one", "few", "all")), (Away(), ("one", "few"))):
                 seen = OneView(View(Opened(view.completion.index, embedder)))
                 retrieval = Retrieval(seen, await app.revisions(), RetrievalSettings())
                 found += await _ask_all(retrieval, packages, ids, scopes)
@@ -119,9 +121,10 @@ async def _ask_all(
             scopes = [("one", [package.name])]
             if asked.cursor is None:
                 few = chance.sample(others, min(FEW, len(others)))
-                scopes += [("few", [package.name, *few[1:]]), ("all", [package.name, *others])]
-                scopes += [("one", [chance.choice(foreign)]), ("few", [name for name in few if name in foreign])]
-                scopes += [("all", foreign)] if chance.random() < 0.5 else []
+                scopes += [("few", [package.name, *few[1:]]), ("one", [chance.choice(foreign)])]
+                scopes += [("few", [name for name in few if name in foreign])]
+                if chance.random() < ALL:
+                    scopes += [("all", [package.name, *others]), ("all", foreign)]
             for scope, names in scopes:
                 if names and scope in wanted:
                     context = await _ask(retrieval, asked, [ids[name] for name in names])

@@ -1,6 +1,6 @@
 """Logistic regression for few features: weighted, regularized, by Newton's method; and how well it is calibrated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,17 +26,32 @@ class Fit:
         return self.bias + features @ self.weights
 
 
-def fit(names: Sequence[str], features: Numbers, useful: Numbers, weights: Numbers, free: Sequence[int] = ()) -> Fit:
+def fit(names: Sequence[str], features: Numbers, useful: Numbers, weights: Numbers, signs: Mapping[str, int]) -> Fit:
     """Fits; `weights` are those of examples. Features are scaled while it fits, so that the ridge treats them alike.
 
-    Features at the places of `free` keep a weight of at most 0: what may only lower a probability.
+    `signs` says of a feature whether it may only raise (1) or only lower (-1) a probability: one that wants to do the other
+    is left out, the most wrong first. Evidence then means elsewhere what it means here.
     """
     mean = np.average(features, axis=0, weights=weights)
     spread = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))
     used = np.flatnonzero(spread > 1e-9)
-    scaled = np.column_stack([np.ones(len(features)), (features[:, used] - mean[used]) / spread[used]])
-    ridge = np.diag([0.0, *([RIDGE] * len(used))])
-    solved = np.zeros(len(used) + 1)
+    scaled = np.column_stack([np.ones(len(features)), (features - mean) / np.where(spread > 1e-9, spread, 1.0)])
+    wanted = np.array([signs.get(name, 0) for name in names])
+    while True:
+        solved = _newton(scaled[:, [0, *(used + 1)]], useful, weights)
+        wrong = solved[1:] * wanted[used]
+        if not len(used) or wrong.min() >= 0.0:
+            break
+        used = np.delete(used, wrong.argmin())
+    raw = np.zeros(len(names))
+    raw[used] = solved[1:] / spread[used]
+    return Fit(tuple(names), float(solved[0] - raw @ mean), raw)
+
+
+def _newton(scaled: Numbers, useful: Numbers, weights: Numbers) -> Numbers:
+    """The weights of scaled features, the first of which is 1 and not pulled towards 0."""
+    ridge = np.diag([0.0, *([RIDGE] * (scaled.shape[1] - 1))])
+    solved = np.zeros(scaled.shape[1])
     for _ in range(STEPS):
         chance = sigmoid(scaled @ solved)
         slope = scaled.T @ (weights * (chance - useful)) + ridge @ solved
@@ -45,14 +60,7 @@ def fit(names: Sequence[str], features: Numbers, useful: Numbers, weights: Numbe
         solved = solved - step
         if np.abs(step).max() < 1e-9:
             break
-    raw = np.zeros(len(names))
-    raw[used] = solved[1:] / spread[used]
-    wrong = [at for at in free if raw[at] > 0.0]
-    if wrong:
-        kept = features.copy()
-        kept[:, wrong] = 0.0
-        return fit(names, kept, useful, weights)
-    return Fit(tuple(names), float(solved[0] - raw @ mean), raw)
+    return np.asarray(solved)
 
 
 def sigmoid(logits: Numbers) -> Numbers:

@@ -10,13 +10,14 @@ from pathlib import Path
 from nearcode.chunking.outline import outline
 from nearcode.domain.languages import language_of
 from nearcode.domain.terms import identifiers, split_identifier
+from nearcode.evaluation.documentation import hide
 from nearcode.evaluation.question import Kind, Question, code_cursor
-from nearcode.evaluation.questions import from_sources, hide
+from nearcode.evaluation.questions import from_sources
 from nearcode.evaluation.source import SourceFile, definitions, outlined, questionable
 from nearcode.retrieval.symbols import STOP_WORDS
 
 SEED = 20261121
-SHARES = {"pypi": 24, "go": 12, "crates": 10, "npm": 10, "maven": 8, "debian": 8}
+SHARES = {"pypi": 20, "go": 10, "crates": 8, "npm": 8, "maven": 6, "debian": 6}
 """Packages by registry: about the languages that people ask in."""
 FEWEST_FILES, MOST_FILES = 8, 250
 LARGEST_FILE = 300_000

@@ -12,11 +12,12 @@ import argparse
 import asyncio
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nearcode.retrieval.calibration import CALIBRATION_FILE, CURSOR, QUESTION, snippet_evidence
+from nearcode.retrieval.calibration import CALIBRATION_FILE, CURSOR, ONE, QUESTION, SEVERAL, snippet_evidence
 
 from training.calibration.asking import answers
 from training.calibration.fitting import Fit, Numbers, calibration_error, fit, folds, reliability, sigmoid
@@ -30,8 +31,14 @@ MOST_LOST = 0.015
 """Share of the right answers that the cut-off for questions may cost; 2 points are allowed."""
 MOST_CONTEXT_LOST = 0.005
 """Share of the useful snippets that the cut-off for completions may cost."""
+RAISES = (
+    "agreement", "best score", "covered", "covered by file", "covered here", "defined", "margin", "nearest", "nearness",
+    "rarest word", "words matched", "words matched here",
+)  # fmt: skip
+LOWERS = ("unknown words", "names undefined", "files", "behind", "rank")
+SIGNS = {"answer": 1} | dict.fromkeys(RAISES, 1) | dict.fromkeys(LOWERS, -1)
+"""What evidence may only speak for, or only against, an answer. Length, symbols and repeated files may go either way."""
 DIGITS = 4
-PLANS = ("hybrid", "lexical")
 
 
 def main() -> None:
@@ -52,10 +59,10 @@ def main() -> None:
         if args.answers:
             args.answers.write_text(json.dumps(asked))
     models = {}
-    for kind in (QUESTION, CURSOR):
-        for plan in PLANS:
-            mine = [one for one in asked if (one["kind"] == CURSOR) == (kind == CURSOR) and one["plan"] == plan]
-            models[f"{kind} {plan}"] = learn(mine, kind)
+    for kind, plan, scope in product((QUESTION, CURSOR), ("hybrid", "lexical"), (ONE, SEVERAL)):
+        mine = [one for one in asked if kind_of(one) == (kind, plan, scope)]
+        if mine:
+            models[f"{kind} {plan} {scope}"] = learn(mine, f"{kind} {plan} {scope}")
     made = {
         "by": "training/calibration/train.py",
         "from": f"{len(asked)} answers to generated questions on {len({one['package'] for one in asked})} public packages "
@@ -63,6 +70,11 @@ def main() -> None:
     }
     args.out.write_text(json.dumps({"made": made, "models": models}, indent=1) + "\n")
     print(f"wrote {args.out}")
+
+
+def kind_of(answer: dict[str, Any]) -> tuple[str, str, str]:
+    """Which model an answer teaches."""
+    return CURSOR if answer["kind"] == CURSOR else QUESTION, answer["plan"], ONE if answer["scope"] == ONE else SEVERAL
 
 
 def learn(asked: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -76,8 +88,8 @@ def learn(asked: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
     groups = [one["package"] for one in asked]
     logits = np.zeros(len(asked))
     for held in folds(groups, FOLDS):
-        logits[held] = fit(names, features[~held], useful[~held], weights[~held]).logits(features[held])
-    whole = fit(names, features, useful, weights)
+        logits[held] = fit(names, features[~held], useful[~held], weights[~held], SIGNS).logits(features[held])
+    whole = fit(names, features, useful, weights, SIGNS)
     chance = sigmoid(logits)
     cutoff = answer_cutoff(chance, useful, kind)
     snippet, snippet_cutoff, snippet_error = learn_snippets(asked, logits, weights, groups, kind)
@@ -100,7 +112,7 @@ def learn(asked: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 def answer_cutoff(chance: Numbers, useful: Numbers, kind: str) -> float:
     """The highest probability below which at most MOST_LOST of the answers that help lie. Completions are cut by snippet."""
-    return float(np.quantile(chance[useful > 0], MOST_LOST)) if kind == QUESTION else 0.0
+    return float(np.quantile(chance[useful > 0], MOST_LOST)) if kind.startswith(QUESTION) else 0.0
 
 
 def learn_snippets(
@@ -116,12 +128,11 @@ def learn_snippets(
             own_groups.append(group)
     names = list(rows[0])
     features, helped, heavy = np.array([list(row.values()) for row in rows]), np.array(useful), np.array(own_weights)
-    lowering = [names.index("behind"), names.index("rank")]
     chance = np.zeros(len(rows))
     for held in folds(own_groups, FOLDS):
-        chance[held] = sigmoid(fit(names, features[~held], helped[~held], heavy[~held], lowering).logits(features[held]))
-    cutoff = float(np.quantile(chance[helped > 0], MOST_CONTEXT_LOST)) if kind == CURSOR else 0.0
-    whole = fit(names, features, helped, heavy, lowering)
+        chance[held] = sigmoid(fit(names, features[~held], helped[~held], heavy[~held], SIGNS).logits(features[held]))
+    cutoff = float(np.quantile(chance[helped > 0], MOST_CONTEXT_LOST)) if kind.startswith(CURSOR) else 0.0
+    whole = fit(names, features, helped, heavy, SIGNS)
     return whole, cutoff, calibration_error(chance, helped, heavy)
 
 

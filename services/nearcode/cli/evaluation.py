@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,7 @@ Tell = Callable[[str, int, int], None]
 
 _KINDS = ("documentation", "commit", "call", "completion")
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.File("r", encoding="utf-8", errors="replace")
 _NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 _CURVES = f"{'recall at 500 to 4k':<19}  {'precision, the same':<19}"
 _HEADING = f"  {'questions':<20} {'nDCG@10':>12} {'hit@10':>12}  {_CURVES}  {'lift at 2k':>12}"
@@ -56,6 +56,7 @@ def evaluation() -> None:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Questions of a kind at most.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other questions.")
 @click.option("--spaces", default=COMPLETION, show_default=True, help="Index spaces: completion, or completion,chat.")
+@click.option("--all", "everything", is_flag=True, help="Judge the order alone, without the cut-off.")
 @click.option("--questions", "given", type=click.File("r", encoding="utf-8"), help="Ask the questions of this file.")
 @click.option("--write-questions", type=_NEW_FILE, help="Write the questions that are asked, one a line.")
 @click.option("--out", type=_NEW_FILE, help="Write every answer's scores as JSON, for `eval compare`.")
@@ -71,7 +72,7 @@ def run(program: Program, /, paths: Sequence[Path], as_json: bool, **options: An
     spaces = _chosen(options["spaces"], (COMPLETION, CHAT), "spaces")
     given = load(options["given"]) if options["given"] else None
     folders = tuple(dict.fromkeys(path.resolve() for path in paths))
-    plan = Plan(folders, kinds, options["limit"], options["seed"], spaces, given)
+    plan = Plan(folders, kinds, options["limit"], options["seed"], spaces, given, options["everything"])
     files = {name: options[name] for name in ("write_questions", "out") if options[name]}
     return loop.run(_run(program, plan, overrides(options["changes"]), files, as_json))
 
@@ -109,7 +110,7 @@ async def _run(program: Program, plan: "Plan", changes: Mapping[str, object], fi
     help="Exit with code 1 where the difference is smaller: of all questions together, or, beyond chance, of one kind.",
 )
 @json_option
-def compare(before: Path, after: Path, fail_below: float, as_json: bool) -> int:
+def compare(before: IO[str], after: IO[str], fail_below: float, as_json: bool) -> int:
     """Compare two files of `eval --out`, question by question: AFTER minus BEFORE."""
     from nearcode.evaluation.comparison import compare, worse
 
@@ -131,13 +132,10 @@ def compare(before: Path, after: Path, fail_below: float, as_json: bool) -> int:
     return FAILED if failed else OK
 
 
-def _read(file: Path) -> "Evaluation":
+def _read(file: IO[str]) -> "Evaluation":
     from nearcode.evaluation.results import Evaluation
 
-    try:
-        return Evaluation.load(file.read_text("utf-8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{file} cannot be read: {error}", field="file") from error
+    return Evaluation.load(file.read(), file.name)
 
 
 def _write(file: Path, text: str) -> None:

@@ -86,7 +86,7 @@ def lanes(snippet: Snippet) -> dict[str, dict[str, float]]:
 def show(found: Found, located: Located) -> None:
     """The explanation for a person: bars of what each signal gave, then the near misses."""
     if not found.report.useful:
-        click.secho(NOTHING_USEFUL + SHOW_ALL, fg="yellow")
+        click.secho(NOTHING_USEFUL + ("" if found.snippets else SHOW_ALL), fg="yellow")
     largest = max((abs(value) for one in found.snippets for value in one.reasons.values()), default=0.0)
     for number, snippet in enumerate(found.snippets, 1):
         click.echo(f"{number:>2} {output.scored(snippet, located)}  {likely(snippet.probability)}")

@@ -53,7 +53,7 @@ async def _search(program: Program, repo: str, asked: Iterable[tuple[int, str]],
             if as_json:
                 output.line({"query": query, **_facts(found, took)})
             else:
-                _show(query, found, located, took, SHOW_ALL)
+                _show(query, found, located, took, "" if wishes.everything else SHOW_ALL)
 
         return await each(asked, one)
 

@@ -1,15 +1,19 @@
-"""Python's imports, read from text: what is taken from a module may be a module itself, so names belong to the import."""
+"""What imports take from modules, read from text: in Python that may be a module itself, in JavaScript the file that defines it
+may lie behind an `index`, so names belong to the import."""
 
 import re
+from collections.abc import Iterable
 
 from nearcode.domain.graph import Import
 
 PYTHON = frozenset({"python", "cython"})
+ECMASCRIPT = frozenset({"javascript", "typescript", "tsx"})
 _MOST_NAMES = 64
 
 _FROM = re.compile(r"from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import[ \t]*(\([^)]{0,8000}\)?|(?:[^\n#;\\]|\\\r?\n)+)")
 _MODULE = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
 _IMPORT = re.compile(rf"import[ \t]+({_MODULE}(?:[ \t]*,[ \t]*{_MODULE})*)[ \t]*(?=[\r\n;#]|\Z)")
+_BRACES = re.compile(r"(?:import|export)\b[^;{}'\"]{0,200}\{([^}]{0,4000})\}\s*from\s*['\"]([^'\"\n]+)['\"]")
 _COMMENT = re.compile(r"#[^\n]*")
 _NAME = re.compile(r"(\w+)(?:\s+as\s+\w+)?")
 
@@ -30,6 +34,16 @@ def python_imports(text: str) -> tuple[Import, ...]:
     for _, module, taken in sorted(found):
         merged.setdefault(module, {}).update(dict.fromkeys(taken))
     return tuple(Import(module, tuple(names)[:_MOST_NAMES]) for module, names in merged.items() if module)
+
+
+def ecmascript_imports(text: str, targets: Iterable[str]) -> tuple[Import, ...]:
+    """The imports of a text with the names that are taken or passed on in braces; `targets` are those that a parser found."""
+    named: dict[str, dict[str, None]] = {target: {} for target in targets}
+    for names, target in _BRACES.findall(text):
+        if target in named:
+            plain = (name.strip().removeprefix("type ").split(" as ")[0].strip() for name in names.split(","))
+            named[target].update(dict.fromkeys(name for name in plain if name.isidentifier() and name != "default"))
+    return tuple(Import(target, tuple(names)[:_MOST_NAMES]) for target, names in named.items())
 
 
 def _begins(text: str, at: int) -> bool:

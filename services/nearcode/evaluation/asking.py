@@ -44,18 +44,20 @@ def main_metric(kind: Kind) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Asks about one repository. `files` are its bytes by path, as they are under the cursors."""
+    """Asks about one repository. `files` are its bytes by path, as they are under the cursors. `everything`: also for what is
+    hardly useful, so that only the order counts and no cut-off."""
 
     retriever: Retriever
     scope: Scope
     files: Mapping[str, bytes]
     fit: Fit
+    everything: bool = False
     clock: Callable[[], float] = time.perf_counter
 
     async def answer(self, question: Question) -> Answer:
         """Asks once, and fits what comes back to each token budget. Raises what the retriever raises."""
         cursor = code_cursor(question.cursor, self.files[question.cursor.path]) if question.cursor else None
-        query = Query(question=question.text, cursor=cursor, limit=_ASKED)
+        query = Query(question=question.text, cursor=cursor, limit=_ASKED, everything=self.everything)
         began = self.clock()
         snippets = (await self.retriever.retrieve(self.scope, query, _SECONDS)).snippets
         milliseconds = (self.clock() - began) * 1e3

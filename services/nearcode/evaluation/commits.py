@@ -87,6 +87,7 @@ def request(message: str) -> str:
     subject = (f"{scope[1]}: " if scope and scope[1] else "") + _PREFIX.sub("", subject)
     lines = body.strip().split("\n\n")[0].splitlines()
     rest = " ".join(line.strip() for line in lines if not _TRAILER.match(line.strip()) and "http" not in line)
-    said = " ".join(_NUMBER.sub(" ", f"{subject.strip().rstrip('.')}. {rest}".strip()).split())
+    subject = _NUMBER.sub("", subject).strip().rstrip(".")
+    said = " ".join(_NUMBER.sub(" ", f"{subject}. {rest}").split())
     said = said[:MOST_CHARACTERS].rsplit(" ", 1)[0] if len(said) > MOST_CHARACTERS else said
-    return said if len(_NUMBER.sub("", subject).split()) >= FEWEST_WORDS else ""
+    return said if len(subject.split()) >= FEWEST_WORDS else ""

@@ -13,8 +13,12 @@ MASKED_LINES = 5
 """Lines that are missing: what one completion writes."""
 FEWEST_LINES = 8
 """Lines of a function with a middle."""
-_LITERAL = re.compile(r"\"\"\".*?\"\"\"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|/\*.*?\*/|(?://|(?<!\S)#|--\s).*", re.S)
-_LITERAL_LINE = re.compile(r"(?://|(?<!\S)#(?!\[)|--\s)[^\n]*")
+_LITERAL = re.compile(
+    r"\"\"\".*?\"\"\"|/\*.*?\*/|`[^`]*`"
+    r"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?://|(?<!\S)#(?![\[!])|(?<!\S)--\s)[^\n]*",
+    re.S,
+)
+"""Strings and comments of most languages."""
 _WORDS = """
     abstract and as assert async await bool boolean break byte case catch chan char class cls const continue def default
     defer del do double elif else end endif enum except export extends extern false final finally float fn for foreach
@@ -29,7 +33,7 @@ _WORDS_OF_LANGUAGES = frozenset(_WORDS.split())
 
 def names_in(code: str) -> list[str]:
     """The distinct names of a piece of code in order: no literals, comments, numbers or words of a language."""
-    plain = _LITERAL.sub(" ", _LITERAL_LINE.sub(" ", code))
+    plain = _LITERAL.sub(" ", code)
     found = dict.fromkeys(identifiers(plain))
     return [name for name in found if len(name) > 1 and not name[0].isdigit() and name.lower() not in _WORDS_OF_LANGUAGES]
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from nearcode.evaluation.calls import call_questions
 from nearcode.evaluation.commits import Commit, commit_questions
 from nearcode.evaluation.completions import completion_questions
-from nearcode.evaluation.documentation import documentation_questions, hide, not_leaked
+from nearcode.evaluation.documentation import documentation_questions, not_leaked
 from nearcode.evaluation.drawing import LIMIT, draw
 from nearcode.evaluation.question import KINDS, Kind, Question
 from nearcode.evaluation.source import Outline, SourceFile, outlined
@@ -24,7 +24,7 @@ def generate(
 ) -> list[Question]:
     """Questions from the bytes of files by their paths: at most `limit` of each kind, drawn by hash.
 
-    `outline` is `nearcode.chunking.outline.outline`. Index `hide(files, questions)`, not the files.
+    `outline` is `nearcode.chunking.outline.outline`. Index `documentation.hide(files, questions)`, not the files.
     """
     return from_sources(list(outlined(files, outline)), commits, kinds, seed, limit)
 
@@ -57,6 +57,3 @@ def _documentation(sources: Sequence[SourceFile], seed: int, limit: int) -> list
 def fitting(questions: Iterable[Question], blobs: Mapping[str, str]) -> list[Question]:
     """Those whose code is still what it was."""
     return [question for question in questions if question.fits(blobs)]
-
-
-__all__ = ["Kind", "Question", "fitting", "from_sources", "generate", "hide"]

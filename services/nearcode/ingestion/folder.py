@@ -1,5 +1,6 @@
 """A folder as it is now, uncommitted work included: a git working tree, or any folder."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from nearcode.domain.artifact import Snapshot
 from nearcode.domain.errors import NotFound
+from nearcode.domain.graph import Project
 from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion, blob_id
 from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
+from nearcode.ingestion.projects import Projects
 from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
 _RACY_NS = 2_000_000_000
@@ -36,6 +39,7 @@ class FolderSource:
     def __init__(self, root: Path, selection: Selection) -> None:
         self._root, self._selection = root, selection
         self._known: dict[str, _Known] = {}
+        self._projects, self._described = Projects(), list[FileVersion]()
         self._last: Snapshot | None = None
 
     def snapshot(self, commit: str = "") -> Snapshot:
@@ -47,11 +51,13 @@ class FolderSource:
             raise NotFound(f"{self._root} is not a folder any more")
         files: list[FileVersion] = []
         others: list[FileStatus] = []
+        self._described = []
         for path in self._paths(others):
             self._take(path, files, others)
         files.sort(key=lambda file: file.path)
         others.sort(key=lambda other: other.path)
-        self._last = Snapshot(_tree_id(files, others), tuple(files), tuple(others))
+        projects = self._projects.read(sorted(self._described, key=lambda file: file.path), self.read)
+        self._last = Snapshot(_tree_id(files, others, projects), tuple(files), tuple(others), projects)
         return self._last
 
     def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
@@ -136,6 +142,8 @@ class FolderSource:
         except OSError as error:
             others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
             return
+        if stat.S_ISREG(info.st_mode) and self._selection.describes(path, info.st_size):
+            self._describe(path, info)
         if reason := _not_regular(info.st_mode) or self._selection.why_left_out(path, info.st_size):
             others.append(FileStatus(path, "", FileState.SKIPPED, reason))
             return
@@ -143,6 +151,11 @@ class FolderSource:
             files.append(FileVersion(path, self._blob(path, info), info.st_size))
         except OSError as error:
             others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
+
+    def _describe(self, path: str, info: os.stat_result) -> None:
+        """A project file is read whatever becomes of it; one that cannot be read says nothing."""
+        with contextlib.suppress(OSError):
+            self._described.append(FileVersion(path, self._blob(path, info), info.st_size))
 
     def _blob(self, path: str, info: os.stat_result) -> str:
         known = self._known.get(path)
@@ -170,11 +183,15 @@ def _not_regular(mode: int) -> str:
     return "" if stat.S_ISREG(mode) else "not a regular file"
 
 
-def _tree_id(files: Sequence[FileVersion], others: Sequence[FileStatus]) -> str:
-    """A name for the folder's content: equal when all files and all reasons are."""
+def _tree_id(files: Sequence[FileVersion], others: Sequence[FileStatus], projects: Sequence[Project]) -> str:
+    """A name for the folder's content: equal when all files and all reasons are, and what project files say."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.path}\0{file.blob}\n".encode())
     for other in others:
         digest.update(f"{other.path}\0{other.state}\0{other.reason}\n".encode("utf-8", "replace"))
+    for project in projects:
+        digest.update(
+            repr((project.kind, project.folder, project.name, sorted(project.aliases.items()))).encode("utf-8", "replace")
+        )
     return digest.hexdigest()[:40]

@@ -13,6 +13,7 @@ from nearcode.domain.repository import Blob, FileState, FileStatus, FileVersion
 from nearcode.ingestion.clone import Clone
 from nearcode.ingestion.git_command import Git, GitFailed
 from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
+from nearcode.ingestion.projects import Projects
 from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
 _BRANCH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
@@ -28,6 +29,7 @@ class GitSource:
         if not _BRANCH.match(branch) or ".." in branch:
             raise InvalidRequest(f"{branch!r} is not a branch name", field="branch")
         self._url, self._branch, self._git, self._selection, self._clone = url, branch, git, selection, clone
+        self._projects = Projects()
 
     def snapshot(self, commit: str = "") -> Snapshot:
         """The files of `commit`, or of the branch's head; the head's, too, if a remote has the commit no more. Raises NotFound,
@@ -37,12 +39,16 @@ class GitSource:
         others: list[FileStatus] = []
         entries = [_entry(line) for line in listing.split(b"\0") if line]
         rules = self._rules([(path, blob) for mode, blob, _, path in entries if mode.startswith("100")])
+        described: list[FileVersion] = []
         for mode, blob, size, path in entries:
-            if reason := _not_regular(mode, path) or rules.why_ignored(path) or self._selection.why_left_out(path, size):
+            ignored = _not_regular(mode, path) or rules.why_ignored(path)
+            if not ignored and self._selection.describes(path, size):
+                described.append(FileVersion(path, blob, size))
+            if reason := ignored or self._selection.why_left_out(path, size):
                 others.append(FileStatus(path, "", FileState.SKIPPED, reason))
             else:
                 files.append(FileVersion(path, blob, size))
-        return Snapshot(commit, tuple(files), tuple(others))
+        return Snapshot(commit, tuple(files), tuple(others), self._projects.read(described, self.read))
 
     def read(self, files: Sequence[FileVersion]) -> Iterator[Blob]:
         """The bytes of file versions, in the order asked; none for objects that are gone. What a lost clone of ours had is

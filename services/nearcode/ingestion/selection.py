@@ -11,6 +11,7 @@ from pathspec import GitIgnoreSpec
 from nearcode.domain.errors import InvalidRequest
 from nearcode.domain.languages import language_of
 from nearcode.domain.policy import EVERYTHING, IndexPolicy
+from nearcode.ingestion.projects import LARGEST, project_kind
 
 LEFT_OUT_FOLDERS = frozenset(
     {".git", ".hg", ".svn", ".jj", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".idea"}
@@ -52,6 +53,10 @@ class Selection:
     def why_left_out(self, path: str, size: int) -> str:
         """The rule that leaves a file out, or an empty string. `path` is relative, with slashes; sizes in bytes."""
         return self._why_not_selected(path, size) or why_left_out(path, size, self._largest)
+
+    def describes(self, path: str, size: int) -> bool:
+        """Whether the file tells how imports are resolved and may be read for that, be its kind indexed or not."""
+        return 0 < size <= LARGEST and bool(project_kind(path)) and not self._why_not_selected(path, 0)
 
     def _why_not_selected(self, path: str, size: int) -> str:
         policy = self._policy

@@ -15,8 +15,10 @@ from pathlib import Path
 CALIBRATION_FILE = Path(__file__).with_name("calibration.json")
 
 QUESTION, CURSOR = "question", "cursor"
-"""Kinds of queries. Each has a model a plan, as `question hybrid`: what makes an answer good differs, and a lane that did not
-answer is no evidence against what the others found."""
+ONE, SEVERAL = "one", "several"
+"""Kinds of queries, and of scopes: one repository or several. Each pair has a model a plan, as `question hybrid one`, for what
+makes an answer good differs: a lane that did not answer is no evidence against what the others found, and among much code
+something is always alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,15 @@ def logistic(logit: float) -> float:
 
 @lru_cache(maxsize=4)
 def load_models(path: Path = CALIBRATION_FILE) -> Mapping[str, Model]:
-    """The models that are shipped with the package, by kind of query."""
+    """The models that are shipped with the package, by kind of query, plan and scope."""
     data = json.loads(path.read_text("utf-8"))
     return {kind: model_from(each) for kind, each in data["models"].items()}
 
 
-def model_for(cursor: bool, plan: str) -> Model:
-    """The model for a kind of query under a plan; one that cuts nothing off for a plan that nothing was learned of."""
-    return load_models().get(f"{CURSOR if cursor else QUESTION} {plan}", UNKNOWN)
+def model_for(cursor: bool, plan: str, repositories: int) -> Model:
+    """The model for a kind of query under a plan; one that cuts nothing off where nothing was learned."""
+    kind, scope = CURSOR if cursor else QUESTION, SEVERAL if repositories > 1 and not cursor else ONE
+    return load_models().get(f"{kind} {plan} {scope}", UNKNOWN)
 
 
 def model_from(data: Mapping[str, object]) -> Model:

@@ -56,7 +56,6 @@ def weigh(intent: Intent, idf: Idf, lanes: Lanes, ranked: Sequence[Candidate], a
         "length": min(1.0, math.log1p(len(intent.stems)) / math.log1p(MOST_WORDS)),
         "symbolic": intent.symbolic,
         "files": min(1.0, math.log(max(1, sum(each.file_count() for each in idf.revisions))) / MOST_FILES),
-        "several repositories": float(len(idf.revisions) > 1),
     }
 
 

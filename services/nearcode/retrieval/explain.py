@@ -75,7 +75,7 @@ def told(losers: Losers) -> tuple[Snippet, ...]:
 def _why(candidate: Candidate, last: float) -> str:
     """Whether it would have won, had its file not been there already."""
     again = candidate.reasons.get(AGAIN, 0.0)
-    return SAME_FILE if again < 0.0 and candidate.score - again > last else BEYOND_LIMIT
+    return SAME_FILE if again < 0.0 and candidate.score - again >= last else BEYOND_LIMIT
 
 
 def trace_answer(span: Span, context: Context) -> None:

@@ -4,10 +4,13 @@ Files are numbers inside and paths outside. Building takes about 100 ms for 3,00
 """
 
 import posixpath
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from nearcode.domain.graph import GraphFacts, Import, unpack_links
 from nearcode.domain.terms import term_id
@@ -26,6 +29,9 @@ DEEPEST_BARREL = 3
 _BARRELS = frozenset(
     {"__init__.py", "__init__.pyi", "index.ts", "index.tsx", "index.js", "index.jsx", "index.mjs", "mod.rs", "lib.rs"}
 )
+
+_LAST_NAMES = re.compile(r"\w+(?=\s*[,}]|\s*$)")
+"""`a.{B, C}` names B and C; `a.b`, b."""
 
 Numbers = tuple[int, ...]
 
@@ -49,7 +55,9 @@ class Graph:
         self._resolution = Resolution(self._tree)
         links = [unpack_links(packed) for packed in facts.links.values()]
         self._imports = [each.imports for each in links]
-        self._named = postings([each.definitions for each in links])
+        self._definitions = [each.definitions for each in links]
+        self._defined: dict[int, frozenset[int]] = {}
+        self._named = postings(self._definitions)
         self._barrels = frozenset(at for at, path in enumerate(self.paths) if posixpath.basename(path) in _BARRELS)
         self._behind: dict[int, frozenset[int]] = {}
         resolved = [self._resolve(path, each) for path, each in zip(self.paths, self._imports, strict=True)]
@@ -76,9 +84,10 @@ class Graph:
         """Files that import it."""
         return self._of(self._in, path)
 
-    def resolve(self, path: str, imports: Sequence[Import]) -> tuple[str, ...]:
-        """`imports_of` for a file as it is being edited, which need not be part of the revision."""
-        resolved = self._resolve(path, imports)
+    def resolve(self, path: str, imports: Sequence[Import], used: Collection[str] = ()) -> tuple[str, ...]:
+        """`imports_of` for a file as it is being edited, which need not be part of the revision. Of a package of many files,
+        those that define a name that is `used`, if any does."""
+        resolved = self._resolve(path, imports, frozenset(term_id(name.lower()) for name in used))
         return tuple(self.paths[at] for at in self._through(_distinct(resolved), resolved, imports))
 
     def similar_imports(self, path: str, imports: Sequence[Import], limit: int) -> list[Alike]:
@@ -153,10 +162,29 @@ class Graph:
     def _alike(self, found: Sequence[tuple[int, float]], path: str, limit: int) -> list[Alike]:
         return [Alike(self.paths[at], strength) for at, strength in found if self.paths[at] != path][:limit]
 
-    def _resolve(self, path: str, imports: Sequence[Import]) -> list[Numbers]:
-        """The files that each import names."""
-        found = [self._resolution.resolve(path, each) for each in imports]
-        return [tuple(self._at[target] for target in targets[:MOST_TARGETS]) for targets in found]
+    def _resolve(self, path: str, imports: Sequence[Import], used: frozenset[int] | None = None) -> list[Numbers]:
+        """The files that each import names. `used`: terms of the importing file, if it is not as it is stored."""
+        found = [tuple(self._at[file] for file in files) for files in self._resolution.resolve(path, imports)]
+        if all(len(targets) <= FEW_TARGETS for targets in found):
+            return found
+        if used is None:
+            used = frozenset(np.frombuffer(self._facts.terms.get(path, b""), "<u4").tolist())
+        return [self._narrowed(each, targets, used)[:MOST_TARGETS] for each, targets in zip(imports, found, strict=True)]
+
+    def _narrowed(self, imported: Import, targets: Numbers, used: frozenset[int]) -> Numbers:
+        """Of a package of many files, those that define what the import names, as in Kotlin; else those that define what the
+        importing file uses, as in Go; else all."""
+        if len(targets) <= FEW_TARGETS:
+            return targets
+        names = () if "/" in imported.target else _LAST_NAMES.findall(imported.target)
+        definers = {at for name in names for at in self._named.get(name, ())}
+        named = tuple(at for at in targets if at in definers)
+        return named or tuple(at for at in targets if not used.isdisjoint(self._defined_terms(at))) or targets
+
+    def _defined_terms(self, at: int) -> frozenset[int]:
+        if at not in self._defined:
+            self._defined[at] = frozenset(term_id(name.lower()) for name in self._definitions[at])
+        return self._defined[at]
 
     def _keys(self, imports: Sequence[Import], resolved: Sequence[Numbers]) -> frozenset[str]:
         """What is compared of imports: files of the repository, and what is written of anything else."""

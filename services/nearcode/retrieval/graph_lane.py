@@ -13,6 +13,7 @@ from nearcode.domain.index import ChunkIndex, DefinitionQuery, DenseQuery, Hit, 
 from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision
 from nearcode.domain.retrieval import CodeCursor
+from nearcode.domain.terms import identifiers
 from nearcode.retrieval.graph import Graph
 from nearcode.retrieval.graphs import Graphs
 from nearcode.retrieval.imports import written_imports
@@ -20,6 +21,8 @@ from nearcode.retrieval.neighborhood import Neighborhood, Signals, neighborhood
 
 MOST_NEAR = 24
 """Chunks of the files around a cursor that each lane is asked for; each costs about 40 microseconds."""
+USED_CHARACTERS = 8_000
+"""Characters before the cursor whose names say which files of a large package are meant."""
 MOST_GRAPHS = 8
 """Graphs that a question to many repositories waits for, the largest first: names that others define are found exactly."""
 MOST_HOMES = 4
@@ -70,7 +73,8 @@ def around_cursor(graphs: Mapping[str, Graph], cursor: CodeCursor) -> Neighborho
     if not found:
         return None
     _, home = min(found)
-    return neighborhood(home, graphs[home], cursor.path, imports)
+    used = set(identifiers(cursor.prefix[-USED_CHARACTERS:]))
+    return neighborhood(home, graphs[home], cursor.path, imports, used)
 
 
 def spelled_otherwise(graphs: Mapping[str, Graph], names: Sequence[str], question: str) -> tuple[str, ...]:

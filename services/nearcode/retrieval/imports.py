@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from nearcode.domain.graph import Import
-from nearcode.domain.imports import python_imports
+from nearcode.domain.imports import ecmascript_imports, python_imports
 
 _PYTHON_FROM = re.compile(r"^\s*from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)?|[^\n#;]+)", re.M)
 _PYTHON_IMPORT = re.compile(r"^\s*import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)\s*;?\s*$", re.M)
@@ -23,6 +23,18 @@ _GO_LINE = re.compile(r'"([^"\n]+)"')
 _NAMES_FROM = re.compile(r"^\s*(?:import|export)\s+(?:type\s+)?(?:[\w$]+\s*,\s*)?\{([^}]*)\}\s*from\b", re.M)
 _DOTTED = re.compile(r"^\s*(?:import(?:\s+static)?|use|using(?:\s+static)?)\s+([\w.:\\]+)", re.M)
 _NAME = re.compile(r"[A-Za-z_]\w+")
+_USE = re.compile(r"^\s*(?:pub(?:\([^)\n]*\))?\s+)?use\s+([^;]{1,2000});", re.M)
+_MODULE = re.compile(r"^\s*(?:pub(?:\([^)\n]*\))?\s+)?mod\s+(\w+)\s*;", re.M)
+_INCLUDE = re.compile(r"^\s*#\s*(?:include|import)\s*(?:\"([^\"\n]+)\"|<([^>\n]+)>)", re.M)
+_NAMED = re.compile(
+    r"^\s*(?:global\s+)?(?:import|using|alias|require|use|open)(?:\s+(?:static|qualified|lazy|type))*\s+"
+    r"([\w.]+(?:\{[^}]{0,1000}\})?)", re.M
+)  # fmt: skip
+_SOURCED = re.compile(r"^\s*(?:source|\.)\s+[\"']?([^\s\"';]+)", re.M)
+_ECMASCRIPT = frozenset({".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte", ".astro"})
+_USING = frozenset({".rs", ".php", ".phtml"})
+_INCLUDING = frozenset({".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".inl", ".cu", ".cuh", ".m", ".mm", ".ino"})
+_NAMING = frozenset({".java", ".kt", ".kts", ".scala", ".groovy", ".cs", ".ex", ".exs", ".hs", ".lhs", ".swift"})
 _SEPARATOR = re.compile(r"[./:\\]+")
 _ROOTS = frozenset({"src", "lib", "crate", "self", "super", "pkg", "app", "main", "java", "python", "include"})
 _HERE = frozenset({"crate", "self", "super"})
@@ -62,13 +74,23 @@ def read_imports(path: str, prefix: str) -> Imports:
 
 def written_imports(path: str, prefix: str) -> tuple[Import, ...]:
     """The imports of the code before a cursor as they are written, in the form in which the graph holds those of files."""
-    prefix = prefix[:IMPORT_CHARACTERS]
-    if path.endswith((".py", ".pyi", ".pyx", ".pyw")):
+    prefix = prefix[:IMPORT_CHARACTERS].removeprefix("\ufeff")
+    extension = posixpath.splitext(path)[1].lower()
+    if extension in (".py", ".pyi", ".pyx", ".pyw"):
         return python_imports(prefix)
-    targets = [*_QUOTED.findall(prefix), *_DOTTED.findall(prefix)]
-    for block in _GO_BLOCK.findall(prefix):
-        targets += _GO_LINE.findall(block)
-    return tuple(Import(target) for target in dict.fromkeys(targets))
+    if extension in _ECMASCRIPT:
+        return ecmascript_imports(prefix, _QUOTED.findall(prefix))
+    if extension in _USING:
+        targets = [*_USE.findall(prefix), *_MODULE.findall(prefix), *(_QUOTED.findall(prefix) if extension == ".php" else ())]
+    elif extension in _INCLUDING:
+        targets = [local or f"<{system}>" for local, system in _INCLUDE.findall(prefix)]
+    elif extension in _NAMING:
+        targets = [target.rstrip(".") for target in _NAMED.findall(prefix)]
+    else:
+        targets = [*_QUOTED.findall(prefix), *_SOURCED.findall(prefix)]
+        for block in _GO_BLOCK.findall(prefix):
+            targets += _GO_LINE.findall(block)
+    return tuple(Import(" ".join(target.split())) for target in dict.fromkeys(targets))
 
 
 def _read_python(folder: str, prefix: str, modules: set[tuple[str, ...]], files: set[tuple[str, ...]], names: set[str]) -> None:

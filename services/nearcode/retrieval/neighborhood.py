@@ -1,6 +1,6 @@
 """What lies around a file that is being edited: the files that the graph's lane looks among, and why. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nearcode.domain.graph import Import
@@ -66,8 +66,11 @@ class Neighborhood:
         return self.around.get(path) or Signals(central=self.graph.centrality(path))
 
 
-def neighborhood(repository: str, graph: Graph, path: str, imports: Sequence[Import]) -> Neighborhood:
-    """Around the file at `path`, with the imports of its text as it is being edited; the stored ones, if it shows none."""
+def neighborhood(
+    repository: str, graph: Graph, path: str, imports: Sequence[Import], used: Collection[str] = ()
+) -> Neighborhood:
+    """Around the file at `path`, with the imports of its text as it is being edited; the stored ones, if it shows none. `used`:
+    names near the cursor."""
     imports = imports or graph.written_imports(path)
     found: dict[str, dict[str, float]] = {}
 
@@ -77,7 +80,7 @@ def neighborhood(repository: str, graph: Graph, path: str, imports: Sequence[Imp
                 signals = found.setdefault(each, {})
                 signals[name] = max(strength, signals.get(name, 0.0))
 
-    direct = graph.resolve(path, imports)
+    direct = graph.resolve(path, imports, used)
     add(direct, "imported", 1.0)
     add([far for near in direct[:MOST_OF_A_KIND] for far in graph.imports_of(near)], "imported", SECOND_HOP)
     add(graph.importers_of(path), "importer", 1.0)

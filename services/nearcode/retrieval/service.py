@@ -283,7 +283,8 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     fit = attainable(call.intent, found.idf)
     candidates, ranked = ranking(call.intent, found.idf, lanes, fit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
-    verdict = judge(model_for(call.query.cursor is not None, lanes.plan), evidence, [candidate.score for candidate in ranked])
+    model = model_for(call.query.cursor is not None, lanes.plan, len(found.revisions))
+    verdict = judge(model, evidence, [candidate.score for candidate in ranked])
     for candidate, probability in zip(ranked, verdict.snippets, strict=True):
         candidate.probability = probability
     good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
