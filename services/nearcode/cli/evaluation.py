@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from nearcode.cli import loop, output
 from nearcode.cli.failures import FAILED, OK
 from nearcode.cli.options import json_option, pass_program
 from nearcode.cli.program import Program
-from nearcode.domain.errors import InvalidRequest
+from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
 from nearcode.domain.spaces import CHAT, COMPLETION
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def evaluation() -> None:
 @pass_program
 def run(program: Program, /, paths: Sequence[Path], as_json: bool, **options: Any) -> int:
     """Ask questions made from the code in PATH and print how well they are answered."""
+    _require_engine()
     from nearcode.evaluation.question import Kind, load
     from nearcode.own_code import Plan
 
@@ -112,6 +114,7 @@ async def _run(program: Program, plan: "Plan", changes: Mapping[str, object], fi
 @json_option
 def compare(before: IO[str], after: IO[str], fail_below: float, as_json: bool) -> int:
     """Compare two files of `eval --out`, question by question: AFTER minus BEFORE."""
+    _require_engine()
     from nearcode.evaluation.comparison import compare, worse
 
     differences = compare(_read(before), _read(after))
@@ -130,6 +133,12 @@ def compare(before: IO[str], after: IO[str], fail_below: float, as_json: bool) -
             fg="red",
         )
     return FAILED if failed else OK
+
+
+def _require_engine() -> None:
+    """Raises Unavailable where only the client is installed."""
+    if not find_spec("numpy") or not find_spec("nats"):
+        raise Unavailable("evaluation needs the engine: pip install 'nearcode[engine]'", Reason.SERVICE_UNAVAILABLE)
 
 
 def _read(file: IO[str]) -> "Evaluation":
