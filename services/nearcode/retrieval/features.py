@@ -30,6 +30,16 @@ DEEP = 8
 _PUNCTUATION = ".:/#"
 
 
+FEATURES = (
+    "dense", "dense above the last", "dense rank", "lexical", "lexical for symbols", "lexical above the last", "both lanes",
+    "definition lane", "chat", "chat above the last", "chat rank", "words in text", "words in header", "words in file",
+    "file found again", "long", "class", "function", "defines asked name", "defines asked name for symbols", "defines words",
+    "defines words for symbols", "defines words in a row", "scope name", "file name", "whole file name", "folder name",
+    "named path", "depth", *(f"{kind} file" for kind in KINDS), "central",
+)  # fmt: skip
+"""Every feature's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question as features need it: shares of its stems, weights of its names, and pairs of neighboring stems."""
@@ -48,7 +58,9 @@ class Asked:
 
 
 def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dict[str, NDArray[np.float64]]:
-    """By name, shape (candidates,)."""
+    """By name, shape (candidates,). Empty where there are no candidates."""
+    if not candidates:
+        return {}
     chunks = [candidate.hit.chunk for candidate in candidates]
     found = _lanes(candidates, lanes, asked.intent.symbolic)
     found |= _texts(chunks, asked.words)
@@ -62,7 +74,7 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
 
 def _columns(chunks: Sequence[Chunk], read: Callable[[Chunk], Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
     rows = [read(chunk) for chunk in chunks]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def _lanes(candidates: Sequence[Candidate], lanes: Lanes, symbolic: float) -> dict[str, NDArray[np.float64]]:
@@ -108,8 +120,8 @@ def _ranks(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
 
 
 def _share(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    best = scores.max(initial=0.0)
-    return scores / best if best else scores
+    best = float(scores.max(initial=0.0))
+    return scores / (best or 1.0)
 
 
 def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Finds the few pieces of code that matter, within the time and within what the caller may read."""
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
@@ -271,15 +272,7 @@ def check(query: Query) -> None:
 
 def choose(call: Call, found: Found, explain: bool) -> Context:
     """Re-checks, fuses, ranks, judges and cuts: lanes -> snippets, and losers if they are asked for."""
-    edited = call.intent.edited.path if call.intent.edited else ""
-    recheck = Recheck(call.scope, found.revisions, call.folder, edited)
-    lanes = found.lanes
-    chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
-    dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
-    if graph := lanes.graph.kept(recheck.keep) if lanes.graph else None:
-        dense, lexical = joined(dense, graph.dense), joined(lexical, graph.lexical)
-        definition = joined(definition or [], graph.definition) or definition
-    lanes = Lanes(dense, lexical, definition, chat, graph)
+    lanes, recheck = checked(call, found)
     fit = attainable(call.intent, found.idf)
     candidates, ranked = ranking(call.intent, found.idf, lanes, fit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
@@ -287,7 +280,8 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     verdict = judge(model, evidence, [candidate.score for candidate in ranked])
     for candidate, probability in zip(ranked, verdict.snippets, strict=True):
         candidate.probability = probability
-    good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
+    least = call.query.min_score or -math.inf  # scores below 0 tell the order of what fits badly
+    good = [candidate for candidate in ranked if candidate.score >= least]
     likely = good if call.query.everything else good[: verdict.kept]
     chosen, no_room = cut([snippet(candidate) for candidate in likely[: call.query.limit]], call.query.tokens)
     left_out = Losers(
@@ -303,8 +297,22 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     return Context(tuple(chosen), lanes.plan, lost, (), len(recheck.dropped), *judged)
 
 
+def checked(call: Call, found: Found) -> tuple[Lanes, Recheck]:
+    """The lanes' hits that count."""
+    edited = call.intent.edited.path if call.intent.edited else ""
+    recheck = Recheck(call.scope, found.revisions, call.folder, edited)
+    lanes = found.lanes
+    chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
+    dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
+    if graph := lanes.graph.kept(recheck.keep) if lanes.graph else None:
+        dense, lexical = joined(dense, graph.dense), joined(lexical, graph.lexical)
+        definition = joined(definition or [], graph.definition) or definition
+    lanes = Lanes(dense, lexical, definition, chat, graph)
+    return lanes, recheck
+
+
 def ranking(intent: Intent, idf: Idf, lanes: Lanes, fit: float) -> tuple[list[Candidate], list[Candidate]]:
-    """Every candidate, and those that are kept, best first. `fit` is the lexical score of a chunk that holds the whole question."""
+    """Every candidate, and those kept, best first. `fit`: the lexical score of a chunk that holds the whole question."""
     words = intent.word_shares(idf)
     if intent.edited:
         fused = fuse(lanes, intent.symbolic, fit)
