@@ -10,9 +10,8 @@ Questions are made of the packages themselves, per package and asked of it alone
 - code: lines of a function -> the definitions in other files that they use (what a completion needs)
 
 Chunks are ranked by half the lexical and half the static score, each scaled to 0..1. nDCG@10 counts the rank at which half of
-the wanted lines have been shown. Recall is the share of the wanted lines in at most 2,048 tokens (4 bytes each) of at most 10
-chunks. Means over packages of one language, then over languages; the interval is a bootstrap over packages of the difference
-to `definition`.
+the wanted lines have been shown. Recall is the share of the wanted lines in at most 512 or 2,048 tokens (4 bytes each) of at
+most 10 chunks. Means over packages; the interval is a bootstrap over packages of the difference to `definition`.
 """
 
 import argparse
@@ -45,9 +44,11 @@ from nearcode.events.cutting import cut
 from numpy.typing import NDArray
 
 SEED = 20261121
-TOKENS, SPANS, BYTES_A_TOKEN = 2048, 10, 4
+BUDGETS = (512, 2048)
+"""Tokens: what a completion is shown, what a conversation is shown."""
+SPANS, BYTES_A_TOKEN = 10, 4
 LARGEST = 200_000
-QUESTIONS = 40
+QUESTIONS = 30
 """Of each kind and package."""
 TASKS = ("doc", "file", "code")
 
@@ -67,18 +68,12 @@ WAYS = {
     "whole header": Way(Shape(60, 120, 120), "header"),
     "split 24": Way(Shape(24, 48, 24)),
     "split 40": Way(Shape(40, 80, 40)),
-    "split 60": Way(Shape(60, 120, 60)),
-    "never split": Way(Shape(60, 120, 1000)),
-    "merged 4/20": Way(Shape(60, 120, 120, 4, 20)),
     "merged 6/30": Way(Shape(60, 120, 120, 6, 30)),
     "merged 10/40": Way(Shape(60, 120, 120, 10, 40)),
-    "merged 15/30": Way(Shape(60, 120, 120, 15, 30)),
-    "merged 15/60": Way(Shape(60, 120, 120, 15, 60)),
     "merged 20/40": Way(Shape(60, 120, 120, 20, 40)),
     "merged 30/60": Way(Shape(60, 120, 120, 30, 60)),
-    "merged, short outline": Way(Shape(60, 60, 120, 15, 40)),
-    "outline 60": Way(Shape(60, 60, 120)),
-    "outline 30": Way(Shape(60, 30, 120)),
+    "merged, outline 60": Way(Shape(60, 60, 120, 20, 40)),
+    "merged, header": Way(Shape(60, 120, 120, 20, 40), "header"),
 }
 
 
@@ -265,23 +260,27 @@ def scaled(scores: NDArray[np.floating]) -> NDArray[np.floating]:
     return (scores - low) / (high - low) if high > low else scores * 0
 
 
-def judged(found: Index, question: Question, order: Sequence[int]) -> tuple[float, float]:
-    """nDCG@10 and recall in the token budget."""
-    gain, seen = 0.0, set[int]()
+def gained(found: Index, question: Question, order: Sequence[int]) -> float:
+    """nDCG@10: one answer, at the rank where half of it has been shown."""
+    seen = set[int]()
     for rank, at in enumerate(order[:10], 1):
         if found.chunks[at].path == question.path:
             seen |= found.lines[at]
             if question.lines is None or 2 * len(seen & question.lines) >= len(question.lines):
-                gain = 1 / math.log2(rank + 1)
-                break
-    room, spans, shown, hit = TOKENS, SPANS, set[int](), False
+                return 1 / math.log2(rank + 1)
+    return 0.0
+
+
+def recalled(found: Index, question: Question, order: Sequence[int], room: int) -> float:
+    """The share of the wanted lines among the best chunks that fit `room` tokens."""
+    spans, shown, hit = SPANS, set[int](), False
     for at in order:
         if spans and found.costs[at] <= room:
             room, spans = room - found.costs[at], spans - 1
             if found.chunks[at].path == question.path:
                 shown |= found.lines[at]
                 hit = True
-    return gain, float(hit) if question.lines is None else len(shown & question.lines) / len(question.lines)
+    return float(hit) if question.lines is None else len(shown & question.lines) / len(question.lines)
 
 
 async def measure(package: Package, embedder: StaticEmbedder) -> dict[str, dict[str, float]]:
@@ -291,9 +290,10 @@ async def measure(package: Package, embedder: StaticEmbedder) -> dict[str, dict[
         found = await index(package, way, embedder)
         scores: dict[str, list[float]] = defaultdict(list)
         for question in package.questions:
-            gain, recall = judged(found, question, await ranked(found, question, embedder))
-            scores[question.task].append(gain)
-            scores[f"{question.task} recall"].append(recall)
+            order = await ranked(found, question, embedder)
+            scores[question.task].append(gained(found, question, order))
+            for room in BUDGETS:
+                scores[f"{question.task} {room}"].append(recalled(found, question, order, room))
         result[name] = {key: float(np.mean(values)) for key, values in scores.items()}
         result[name]["chunks a file"] = len(found.chunks) / len(package.sources)
     return result
@@ -309,11 +309,11 @@ def difference(rows: Sequence[dict[str, dict[str, float]]], way: str, key: str) 
 
 
 def table(title: str, rows: Sequence[dict[str, dict[str, float]]]) -> None:
-    keys = [key for task in TASKS for key in (task, f"{task} recall")]
-    print(f"\n{title}: {len(rows)} packages\n{'way':<22}" + "".join(f"{key:>13}" for key in keys) + "  chunks a file")
+    keys = [key for task in TASKS for key in (task, *(f"{task} {room}" for room in BUDGETS))]
+    print(f"\n{title}: {len(rows)} packages\n{'way':<22}" + "".join(f"{key:>10}" for key in keys) + "  chunks a file")
     for way in WAYS:
         means = [[row[way][key] for row in rows if key in row[way]] for key in (*keys, "chunks a file")]
-        print(f"{way:<22}" + "".join(f"{np.mean(one) if one else math.nan:13.3f}" for one in means), flush=True)
+        print(f"{way:<22}" + "".join(f"{np.mean(one) if one else math.nan:10.3f}" for one in means), flush=True)
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -339,9 +339,9 @@ async def run(arguments: argparse.Namespace) -> None:
             table(language, rows)
     together = [row for rows in every.values() for row in rows]
     table("all", together)
-    print("\ndifference to `definition` with 95 % interval, nDCG@10 of doc, file, code; recall of doc, code")
+    print("\ndifference to `definition` with 95 % interval, nDCG@10 of doc, file, code; recalls of doc and code")
     for way in WAYS:
-        keys = ("doc", "file", "code", "doc recall", "code recall")
+        keys = (*TASKS, *(f"{task} {room}" for task in ("doc", "code") for room in BUDGETS))
         print(f"{way:<22}" + "  ".join(difference(together, way, key) for key in keys))
     if arguments.json:
         arguments.json.write_text(json.dumps(every, indent=1))

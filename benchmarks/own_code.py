@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,14 +23,18 @@ import numpy as np
 from nearcode import settings
 from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.retrieval import Context, Query, Snippet
+from nearcode.evaluating import evaluate, fit, write
 from nearcode.evaluation.asking import Asking
-from nearcode.evaluation.comparison import compare
+from nearcode.evaluation.comparison import Difference, compare
 from nearcode.evaluation.documentation import hide
+from nearcode.evaluation.question import Kind
 from nearcode.evaluation.results import Evaluated, Evaluation, rows
-from nearcode.own_code import Plan, Subject, evaluate, fit, prepare, write
+from nearcode.own_code import Plan, Subject, prepare
 
 PREFIX_LINES = 20
 """Lines before a cursor that make the peer's question; nearcode reads as many."""
+IN_WORDS = frozenset({Kind.DOCUMENTATION, Kind.COMMIT})
+"""What the peer is made for: a cursor is none of its questions."""
 VARIANTS = {"BM25": False, "BM25 + semble's ranking": True}
 
 
@@ -110,6 +115,23 @@ def show(name: str, evaluation: Evaluation) -> None:
         print(f"  {row.repository:<14} {row.questions:>4} {row.kind:<14} {means}")
 
 
+def only(evaluation: Evaluation, kinds: frozenset[Kind]) -> Evaluation:
+    """The answers to some kinds of questions."""
+    kept = [
+        replace(one, answers=tuple(answer for answer in one.answers if answer.kind in kinds)) for one in evaluation.evaluated
+    ]
+    return replace(evaluation, evaluated=tuple(kept))
+
+
+def described(one: Difference, name: str = "") -> str:
+    """A difference as a line."""
+    change = one.change
+    return (
+        f"  {name or one.kind:<14} {change.count:>5} questions  {one.metric:<12} {one.before:.4f} -> {one.after:.4f}  "
+        f"{change.mean:+.4f}  {change.low:+.4f} to {change.high:+.4f}"
+    )
+
+
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     folders = tuple(folder.resolve() for folder in arguments.folders)
     plan = Plan(folders, limit=arguments.limit, everything=arguments.everything)
@@ -124,14 +146,13 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         differences = compare(other, ours)
         print(f"\nnearcode minus {name}, with 95 % intervals (bootstrap over questions in each repository)")
         for one in differences:
-            change = one.change
-            print(
-                f"  {one.kind:<14} {change.count:>5} questions  {one.metric:<12} {one.before:.4f} -> {one.after:.4f}  "
-                f"{change.mean:+.4f}  {change.low:+.4f} to {change.high:+.4f}"
-            )
+            print(described(one))
+        in_words = compare(only(other, IN_WORDS), only(ours, IN_WORDS))[-1]
+        print(described(in_words, "in words"))
         told[name] = {
             "means": [row.values() for row in rows(other.evaluated)],
             "differences": [one.values() for one in differences],
+            "in words": in_words.values(),
         }
     return told
 

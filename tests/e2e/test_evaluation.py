@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nearcode import own_code
+from nearcode.evaluating import write
 
 from tests.engines import NEARCODE, environment
 from tests.unit.evaluation_tree import ENCODED, FILES
@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(home: Path) -> Path:
     """A repository with one change after its beginning."""
     folder = home / "shop"
-    own_code.write(folder, FILES)
+    write(folder, FILES)
     git(home, "init", "-q", "shop")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "Begin the shop")

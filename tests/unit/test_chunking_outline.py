@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
 from nearcode.api.repositories.v1.repositories_pb2 import FILE_STATE_INDEXED, FILE_STATE_SKIPPED
 from nearcode.chunking.outline import outline
+from nearcode.chunking.shapes import SHAPES
 from nearcode.events.cutting import cut
 
 from tests.corpus import hostile
@@ -193,3 +194,40 @@ def test_deep_nesting_does_no_harm(path: str) -> None:
 def test_20_000_nested_parentheses_are_cut_by_lines_and_the_reason_is_told() -> None:
     found = outline("deep.py", hostile.in_lines(hostile.nested_parentheses()["deep.py"]))
     assert found.reason == "brackets nested too deeply to parse" and {chunk.kind for chunk in found.chunks} == {"lines"}
+
+
+def getters(count: int) -> str:
+    return "".join(f"    def get_{number}(self):\n        return {number}\n\n" for number in range(count))
+
+
+def test_small_methods_beside_each_other_are_one_chunk_that_knows_all_their_names() -> None:
+    steps = "        step()\n" * 30
+    source = f"class A:\n    x = 1\n\n{getters(6)}    def run(self):\n{steps}".encode()
+    found = outline("a.py", source, SHAPES["siblings"])
+    check(found, source)
+    assert [(one.kind, one.definitions[:6]) for one in cut("r", found, source)][1:] == [
+        ("method", tuple(f"get_{number}" for number in range(6))),
+        ("method", ("run",)),
+    ]
+
+
+def test_merged_methods_stay_short_and_never_reach_over_a_class() -> None:
+    inner = "    class B:\n        y = 2\n\n        def deep(self):\n            return 2\n\n"
+    source = f"class A:\n    x = 1\n\n{getters(2)}{inner}{getters(40)}".encode()
+    found = outline("a.py", source, SHAPES["siblings"])
+    check(found, source)
+    merged = [one for one in cut("r", found, source) if one.kind == "method"]
+    assert all(one.end_line - one.start_line < 40 for one in merged)
+    assert not any("deep" in one.text and "get_" in one.text for one in merged)
+    assert sum(one.text.count("def get_") for one in merged) == 42
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(PATHS), sources, st.sampled_from(sorted(SHAPES)))
+def test_every_shape_of_chunks_is_sound(path: str, source: bytes, shape: str) -> None:
+    found = outline(path, source, SHAPES[shape])
+    check(found, source)
+    whole = outline(path, source)
+    assert {name for chunk in cut("r", found, source) for name in chunk.definitions} == {
+        name for chunk in cut("r", whole, source) for name in chunk.definitions
+    }

@@ -13,6 +13,7 @@ from nearcode.chunking.outline import outline
 from nearcode.domain.errors import InvalidRequest
 from nearcode.domain.repository import blob_id
 from nearcode.domain.terms import identifiers
+from nearcode.evaluating import write
 from nearcode.evaluation.commits import request
 from nearcode.evaluation.documentation import hide, sentence
 from nearcode.evaluation.question import Cut, Kind, Place, Question, code_cursor, dump, load, of_kind, question_id
@@ -188,7 +189,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 def test_a_folder_with_history_gives_questions_of_all_kinds_bare_or_checked_out(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
-    own_code.write(folder, FILES)
+    write(folder, FILES)
     git(tmp_path, "init", "-q", "-b", "main", "shop")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "Begin the shop")

@@ -33,7 +33,8 @@ MOST_CONTEXT_LOST = 0.005
 """Share of the useful snippets that the cut-off for completions may cost."""
 RAISES = (
     "agreement", "best score", "covered", "covered by file", "covered here", "defined", "margin", "nearest", "nearness",
-    "rarest word", "words matched", "words matched here",
+    "named", "named here", "rarest word", "same first", "telling words", "telling words by file", "vectors stand out",
+    "words matched", "words matched here", "words stand out",
 )  # fmt: skip
 LOWERS = ("unknown words", "names undefined", "files", "behind", "rank")
 SIGNS = {"answer": 1} | dict.fromkeys(RAISES, 1) | dict.fromkeys(LOWERS, -1)

@@ -7,9 +7,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _REPOSITORY = re.compile(r"(?:github\.com|gitlab\.com|bitbucket\.org)[/:]([\w.-]+/[\w.-]+?)(?:\.git)?(?![\w.-])", re.IGNORECASE)
-_MANIFESTS = frozenset({"package.json", "composer.json", "Cargo.toml", "go.mod", "pyproject.toml", "setup.py", "setup.cfg", "PKG-INFO"})
+_MANIFESTS = frozenset(
+    {"package.json", "composer.json", "Cargo.toml", "go.mod", "pyproject.toml", "setup.py", "setup.cfg", "PKG-INFO"}
+)
 _NAME = re.compile(r"""^\s*["']?(?:name|module)["']?\s*[:=]?\s*["']?([\w@./-]+)""", re.MULTILINE | re.IGNORECASE)
-_VENDOR = frozenset({"vendor", "_vendor", "vendored", "third_party", "thirdparty", "third-party", "external", "extern", "externals", "deps", "node_modules", "bundled", "contrib"})
+_VENDOR = frozenset(
+    {
+        "vendor",
+        "_vendor",
+        "vendored",
+        "third_party",
+        "thirdparty",
+        "third-party",
+        "external",
+        "extern",
+        "externals",
+        "deps",
+        "node_modules",
+        "bundled",
+        "contrib",
+    }
+)
 _HEADER = 3_000
 """Characters in which a copied file says where it comes from."""
 _SHINGLE = 5
@@ -32,8 +50,19 @@ class DenyList:
         """Whether a package is denied, by any form of its name or by the repository that its metadata give."""
         parts = [part for part in re.split(r"[/:]", name) if part and not re.fullmatch(r"v\d+", part)]
         short = parts[-1] if parts else name
-        bare = re.sub(r"(_2\.1[23]|-jvm|-core|-js|\.js)+$|^(ruby|php|lua|haskell|elixir|erlang|python|node|go|rust)-|@.*$", "", short)
-        forms = {name, name.lstrip("@"), short, bare, "/".join(parts[-2:]), "/".join(parts[1:3]), short.replace("_", "-"), *parts[1:]}
+        bare = re.sub(
+            r"(_2\.1[23]|-jvm|-core|-js|\.js)+$|^(ruby|php|lua|haskell|elixir|erlang|python|node|go|rust)-|@.*$", "", short
+        )
+        forms = {
+            name,
+            name.lstrip("@"),
+            short,
+            bare,
+            "/".join(parts[-2:]),
+            "/".join(parts[1:3]),
+            short.replace("_", "-"),
+            *parts[1:],
+        }
         for found in _REPOSITORY.findall(repository):
             forms |= {found, found.split("/")[1]}
         return self.names(*forms)

@@ -10,7 +10,9 @@ _PERMISSIVE = re.compile(
     r"|.*apache.*2\.0.*|.*apache software licen[cs]e.*|edl.*|bouncy castle.*|jpython|libpng.*|openssl|llvm-exception|apache-2\.0 with.*",
     re.IGNORECASE,
 )
-_FORBIDDEN = re.compile(r"gpl|gnu|mozilla|mpl|eupl|epl|cddl|sspl|busl|commons.clause|proprietary|creative.commons.*nc|cc-by-nc", re.I)
+_FORBIDDEN = re.compile(
+    r"gpl|gnu|mozilla|mpl|eupl|epl|cddl|sspl|busl|commons.clause|proprietary|creative.commons.*nc|cc-by-nc", re.I
+)
 _TEXTS = (
     ("", re.compile(r"GNU (LESSER |AFFERO |LIBRARY )?GENERAL PUBLIC|Mozilla Public|Eclipse Public|Business Source|Server Side Public", re.I)),
     ("Apache-2.0", re.compile(r"Apache License,?\s+Version 2\.0", re.I)),
@@ -26,6 +28,7 @@ _TEXTS = (
 def permissive(expression: str) -> bool:
     """Whether an expression allows it: any of its alternatives, all parts of each."""
     text = expression.replace("(", " ").replace(")", " ").replace("/", " OR ") if len(expression) < 60 else expression[:200]
+    text = re.sub(r",\s*(?=version|asl|v?\.?\d)", " ", text, flags=re.IGNORECASE)
     alternatives = re.split(r"\s+or\s+|\|\|", text, flags=re.IGNORECASE)
     return any(_all_parts(each) for each in alternatives)
 

@@ -12,6 +12,7 @@ import shutil
 import time
 import tomllib
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 from training.embedder.denylist import DenyList, read_denylist
@@ -81,8 +82,13 @@ def _plain(registry: str, name: str) -> str:
 
 def _pinned(registry: str, name: str) -> str:
     """With the version that the table was trained with, where one is recorded."""
-    version = _read(LOCK).get(f"{registry} {name}", "")
+    version = _locked().get(f"{registry} {name}", {}).get("version", "")
     return f"{name}@{version}" if version and registry != "maven" else name
+
+
+@lru_cache(maxsize=1)
+def _locked() -> dict[str, dict[str, str]]:
+    return dict(json.loads(LOCK.read_text("utf-8"))) if LOCK.exists() else {}
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -182,7 +182,11 @@ def fetch_maven(names: Sequence[str], place: Place) -> Iterator[Fetched]:
         left = list(names[at : at + 24])
         for _ in range(8):
             (work / "pom.xml").write_text(_pom(left), "utf-8")
-            goal = ["dependency:copy-dependencies", f"-DoutputDirectory={work / 'jars'}", f"-Dmaven.repo.local={work / 'local'}"]
+            goal = [
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={work / 'jars'}",
+                f"-Dmaven.repo.local={work / 'local'}",
+            ]
             ended = run(["mvn", "-q", "-B", *goal], work)
             missing = [name for name in left if "{}:{}:".format(*name.split(":")) in ended.stdout]
             if ended.returncode == 0 or not missing:
@@ -247,11 +251,14 @@ def fetch_debian(names: Sequence[str], place: Place) -> Iterator[Fetched]:
         if description is None:
             _LOG.warning("debian %s: %s", name, ended.stderr.strip()[-200:])
             return None
+        archives = [path for path in sorted(into.glob("*.tar.*")) if path.suffix != ".asc"]
+        if not archives:
+            _LOG.warning("debian %s: %s", name, ended.stderr.strip()[-200:])
+            return None
         told = dict(line.split(": ", 1) for line in description.read_text("utf-8", "replace").splitlines() if ": " in line)
         folder = place.folder("debian", name, told["Version"].split(":")[-1])
-        for archive in sorted(into.glob("*.tar.*")):
-            if not archive.name.endswith(".asc"):
-                unpack(archive, folder / "debian" if ".debian.tar" in archive.name else folder, strip=1)
+        for archive in archives:
+            unpack(archive, folder / "debian" if ".debian.tar" in archive.name else folder, strip=1)
         shutil.rmtree(into)
         return Fetched("debian", name, told["Version"], folder, "", told.get("Homepage", ""))
 

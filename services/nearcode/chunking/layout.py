@@ -46,7 +46,8 @@ def lay_out(structure: Structure, shape: Shape = DEFINITIONS) -> list[Piece]:
         for gap in gaps:
             for run in split(lines, gap, shape.piece):
                 own.append(Piece(_kind(outer), run, _outer_scopes(region, outer), outer))
-        pieces += merge(own, shape)
+        walls = [child.first for child in region.children if child.children or child.kind == "namespace"]
+        pieces += merge(own, walls, shape)
     pieces.sort(key=lambda piece: (piece.run[0], -piece.run[1]))
     return pieces
 

@@ -1,6 +1,7 @@
 """Chunks to be, and which neighbors are too small to be chunks of their own."""
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nearcode.chunking.definition import Definition, Span
@@ -28,32 +29,36 @@ class Piece:
         return self.run[1] - self.run[0] + 1
 
 
-def merge(pieces: Iterable[Piece], shape: Shape) -> list[Piece]:
-    """Joins neighbors that are small, while they stay short together. `pieces` are of one region, none inside another."""
-    merged: list[Piece] = []
+def merge(pieces: Sequence[Piece], walls: Sequence[int], shape: Shape) -> list[Piece]:
+    """Joins neighbors that are small, while they stay short together. `pieces` are of one region, none inside another; `walls`
+    are lines, in order, where something begins that has pieces of its own."""
+    if len(pieces) < 2:
+        return list(pieces)
+    groups: list[list[Piece]] = []
     for piece in sorted(pieces, key=lambda piece: piece.run):
-        before = merged[-1] if merged else None
-        if before and _belong_together(before, piece, shape):
-            names = (*_names(before), *_names(piece))
-            merged[-1] = Piece(piece.kind, (before.run[0], piece.run[1]), piece.scopes, names=names)
+        if groups and _belongs(piece, groups[-1], shape) and not _between(groups[-1][-1], walls, piece):
+            groups[-1].append(piece)
         else:
-            merged.append(piece)
-    return merged
+            groups.append([piece])
+    return [group[0] if len(group) == 1 else _joined(group) for group in groups]
 
 
-def _belong_together(before: Piece, piece: Piece, shape: Shape) -> bool:
-    if before.kind != piece.kind or before.scopes != piece.scopes or before.run[1] >= piece.run[0]:
+def _belongs(piece: Piece, group: Sequence[Piece], shape: Shape) -> bool:
+    first, last = group[0], group[-1]
+    if last.scopes != piece.scopes or last.run[1] >= piece.run[0]:
         return False
-    together = piece.run[1] - before.run[0] + 1
-    if piece.kind == "section":
-        return together <= shape.piece and min(before.length(), piece.length()) <= _SMALL_SECTION
-    return piece.kind != "block" and max(_least(before), _least(piece)) <= shape.tiny and together <= shape.together
+    together = piece.run[1] - first.run[0] + 1
+    if "section" in (piece.kind, last.kind):
+        small = min(last.run[1] - first.run[0] + 1, piece.length()) <= _SMALL_SECTION
+        return small and together <= shape.piece and piece.kind == last.kind
+    return piece.kind == last.kind and max(first.length(), piece.length()) <= shape.tiny and together <= shape.together
 
 
-def _least(piece: Piece) -> int:
-    """Lines of a piece; 0 for one that was merged of small ones."""
-    return piece.length() if piece.definition else 0
+def _between(before: Piece, walls: Sequence[int], after: Piece) -> bool:
+    return bisect_left(walls, before.run[1]) < bisect_left(walls, after.run[0])
 
 
-def _names(piece: Piece) -> tuple[Span, ...]:
-    return tuple(piece.definition.names) if piece.definition else piece.names
+def _joined(group: Sequence[Piece]) -> Piece:
+    names = tuple(name for piece in group if piece.definition for name in piece.definition.names)
+    run = group[0].run[0], group[-1].run[1]
+    return Piece(group[0].kind, run, group[0].scopes, names=names)

@@ -18,7 +18,8 @@ LARGEST_PREVIEW = 2**20
 _READ_BYTES = 8 * 2**20
 """Bytes of sources held at once."""
 
-_SHAPE = "definitions"
+_SHAPE = "siblings"
+"""What index spaces take that name no other: the static one does."""
 
 IsCurrent = Callable[[Build], Awaitable[bool]]
 """Whether a build is still wanted."""

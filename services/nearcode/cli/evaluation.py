@@ -13,13 +13,12 @@ from nearcode.cli import loop, output
 from nearcode.cli.failures import FAILED, OK
 from nearcode.cli.options import json_option, pass_program
 from nearcode.cli.program import Program
+from nearcode.cli.scores import changed, table
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
 from nearcode.domain.spaces import CHAT, COMPLETION
 
 if TYPE_CHECKING:
-    from nearcode.evaluation.comparison import Difference
-    from nearcode.evaluation.interval import Estimate
-    from nearcode.evaluation.results import Evaluation, Row
+    from nearcode.evaluation.results import Evaluation
     from nearcode.own_code import Plan
 
 Tell = Callable[[str, int, int], None]
@@ -28,8 +27,6 @@ _KINDS = ("documentation", "commit", "call", "completion")
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.File("r", encoding="utf-8", errors="replace")
 _NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
-_CURVES = f"{'recall at 500 to 4k':<19}  {'precision, the same':<19}"
-_HEADING = f"  {'questions':<20} {'nDCG@10':>12} {'hit@10':>12}  {_CURVES}  {'lift at 2k':>12}"
 
 
 class Eval(click.Group):
@@ -80,9 +77,10 @@ def run(program: Program, /, paths: Sequence[Path], as_json: bool, **options: An
 
 
 async def _run(program: Program, plan: "Plan", changes: Mapping[str, object], files: Mapping[str, Path], as_json: bool) -> int:
+    from nearcode.evaluating import evaluate
     from nearcode.evaluation.question import dump
     from nearcode.evaluation.results import rows
-    from nearcode.own_code import evaluate, prepare
+    from nearcode.own_code import prepare
 
     settings = program.settings(changes)
     with _progress(click.get_current_context().color is False) as tell:
@@ -97,7 +95,7 @@ async def _run(program: Program, plan: "Plan", changes: Mapping[str, object], fi
         for row in rows(found.evaluated):
             output.line(row.values())
     else:
-        _table(found, rows(found.evaluated))
+        table(found, rows(found.evaluated))
     return OK
 
 
@@ -123,7 +121,7 @@ def compare(before: IO[str], after: IO[str], fail_below: float, as_json: bool) -
         if as_json:
             output.line({**one.values(), "worse": one in failed})
         else:
-            click.secho(_changed(one), fg="red" if one in failed else "green" if one.change.low > 0 else None)
+            click.secho(changed(one), fg="red" if one in failed else "green" if one.change.low > 0 else None)
     for one in failed:
         what = "all questions together" if one.kind == "all" else f"{one.kind} questions"
         click.secho(
@@ -175,49 +173,6 @@ def overrides(changes: Sequence[str]) -> dict[str, object]:
             branch = branch.setdefault(name, {})
         branch[leaf] = value
     return tree
-
-
-def _table(found: "Evaluation", rows: Sequence["Row"]) -> None:
-    """A block for each repository and space."""
-    told = {(one.repository, one.space): one for one in found.evaluated}
-    shown: tuple[str, str] | None = None
-    for row in rows:
-        if (row.repository, row.space) != shown:
-            shown = row.repository, row.space
-            one = told.get(shown)
-            about = f"{one.files} files, {one.chunks} chunks in {one.seconds:.1f} s" if one else "repositories equally heavy"
-            unfit = f"; {one.unfit} questions no longer fit the code" if one and one.unfit else ""
-            click.secho(f"{output.one_line(row.repository)}, {row.space} space: {about}{unfit}", bold=True)
-            click.echo(_HEADING)
-        click.echo(_line(row))
-    output.note("means and half their 95 % intervals; in a completion, names are found that only other files show", err=False)
-
-
-def _line(row: "Row") -> str:
-    curves = [" ".join(f"{one.mean:.2f}" for one in _curve(row, name)) for name in ("recall", "precision")]
-    exact = [_cell(row, name) for name in ("ndcg@10", "hit@10", "lift@2000")]
-    return f"  {row.questions:>5} {row.kind:<14} {exact[0]:>12} {exact[1]:>12}  {curves[0]:<19}  {curves[1]:<19} {exact[2]:>13}"
-
-
-def _curve(row: "Row", name: str) -> "list[Estimate]":
-    """The means at each token budget."""
-    from nearcode.evaluation.asking import BUDGETS
-    from nearcode.evaluation.interval import Estimate
-
-    return [row.metrics.get(f"{name}@{budget}", Estimate(0.0, 0.0, 0.0, 0)) for budget in BUDGETS]
-
-
-def _cell(row: "Row", name: str) -> str:
-    one = row.metrics.get(name)
-    return f"{one.mean:.3f} ±{(one.high - one.low) / 2:.3f}" if one and one.count else "-"
-
-
-def _changed(one: "Difference") -> str:
-    change = one.change
-    return (
-        f"{one.space:<11} {one.kind:<14} {change.count:>5} questions  {one.metric:<11} {one.before:.4f} -> {one.after:.4f}  "
-        f"{change.mean:+.4f}, 95 % interval {change.low:+.4f} to {change.high:+.4f}"
-    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from nearcode.domain.chunk import Chunk
+from nearcode.domain.index import Hit
 from nearcode.domain.terms import count_identifiers, term_id
 from nearcode.retrieval.fusion import Candidate, Lanes
 from nearcode.retrieval.idf import Idf
@@ -19,6 +20,8 @@ FILE_CHUNKS = 5
 """Chunks of the best one's file whose words are read: an answer is often spread over a file."""
 NEXT = 10
 """The candidate that a clear winner is compared with."""
+SHARPNESS = 3
+"""Power of a word's share among the telling words."""
 MOST_WORDS = 12
 """Words of a question that are looked for, the most telling first."""
 MOST_FILES = math.log(1_000_000)
@@ -36,6 +39,8 @@ def weigh(intent: Intent, idf: Idf, lanes: Lanes, ranked: Sequence[Candidate], a
     same = [chunk for chunk in chunks[1:] if _file(chunk) == _file(chunks[0])][: FILE_CHUNKS - 1]
     whole = frozenset().union(covers[0], *map(chunk_stems, same))
     rarest = max(words, key=lambda word: (words[word], word), default="")
+    telling = _telling(words)
+    titles = [title_stems(chunk) for chunk in chunks[:CHUNKS]]
     scale = abs(best.score) or 1.0
     return {
         "nearest": max((hit.score for hit in lanes.dense or ()), default=0.0),
@@ -47,6 +52,14 @@ def weigh(intent: Intent, idf: Idf, lanes: Lanes, ranked: Sequence[Candidate], a
         "covered here": covered(words, covers[0]),
         "covered by file": covered(words, whole),
         "rarest word": float(rarest in whole),
+        "telling words": covered(telling, covers[0]),
+        "telling words by file": covered(telling, whole),
+        "named": max(covered(words, stems) for stems in titles),
+        "named here": covered(words, titles[0]),
+        "vectors stand out": _standing_out(lanes.dense),
+        "words stand out": _standing_out(lanes.lexical),
+        "same first": float(_first(lanes.dense) == _first(lanes.lexical) != ""),
+        "same folder": _together(chunks[:NEXT]),
         "agreement": _agreement(ranked[:CHUNKS]),
         "margin": min(1.0, (best.score - ranked[min(NEXT, len(ranked)) - 1].score) / scale),
         "best score": max(-1.0, min(2.0, best.score)),
@@ -76,6 +89,33 @@ def chunk_stems(chunk: Chunk) -> frozenset[str]:
 def covered(words: Mapping[str, float], stems: frozenset[str]) -> float:
     """The share of the question that the stems hold."""
     return sum(share for word, share in words.items() if word in stems)
+
+
+def title_stems(chunk: Chunk) -> frozenset[str]:
+    """Stems of what a chunk is called: the names that it defines, its scopes and its path."""
+    return frozenset().union(*(name_stems(name) for name in (*chunk.definitions, *chunk.scopes, *chunk.path.split("/"))))
+
+
+def _telling(words: Mapping[str, float]) -> dict[str, float]:
+    """The shares, sharpened: what sets a question apart from others counts for nearly all."""
+    total = sum(share**SHARPNESS for share in words.values())
+    return {word: share**SHARPNESS / total for word, share in words.items()} if total else {}
+
+
+def _standing_out(hits: Sequence[Hit] | None) -> float:
+    """How far a lane's best hit lies before its tenth."""
+    scores = sorted((hit.score for hit in hits or ()), reverse=True)[:NEXT]
+    return max(0.0, 1.0 - scores[-1] / scores[0]) if scores and scores[0] > 0.0 else 0.0
+
+
+def _first(hits: Sequence[Hit] | None) -> str:
+    return max(hits, key=lambda hit: (hit.score, hit.id)).id if hits else ""
+
+
+def _together(chunks: Sequence[Chunk]) -> float:
+    """The share of the chunks that lie in the first one's folder."""
+    folders = [(chunk.repository, chunk.path.rpartition("/")[0]) for chunk in chunks]
+    return folders.count(folders[0]) / len(folders)
 
 
 def _unknown(intent: Intent, idf: Idf, words: Mapping[str, float]) -> float:

@@ -6,16 +6,16 @@ from collections import OrderedDict
 from nearcode.domain.repository import Revision
 from nearcode.retrieval.graph import Graph
 
-MOST_KEPT = 64
-"""Graphs in memory, those that were asked last: about 8 MB for a repository of 3,000 files."""
+MOST_FILES = 40_000
+"""Files whose graphs are kept, those of the repositories that were asked last: each takes 5 to 10 kB."""
 
 
 class Graphs:
     """Gives the graph of a repository. While that of a new revision is being built, the one before still answers: what it
     names wrongly is re-checked like everything else."""
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
-        self._most = most
+    def __init__(self, most_files: int = MOST_FILES) -> None:
+        self._most = most_files
         self._kept: OrderedDict[str, tuple[Revision, Graph]] = OrderedDict()
         self._building: dict[str, asyncio.Task[Graph]] = {}
 
@@ -37,6 +37,6 @@ class Graphs:
         graph = await asyncio.to_thread(Graph, revision.graph_facts())
         self._kept[revision.repository] = revision, graph
         self._kept.move_to_end(revision.repository)
-        while len(self._kept) > self._most:
+        while len(self._kept) > 1 and sum(len(kept.paths) for _, kept in self._kept.values()) > self._most:
             self._kept.popitem(last=False)
         return graph

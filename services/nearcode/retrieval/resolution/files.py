@@ -39,19 +39,20 @@ class FileResolver:
         if beside:
             return (beside,)
         plain_names = [re.sub(r"^(?:\.{1,2}/)+|^/", "", name) for name in names]
-        found = [path for name in plain_names for path in self._tree.ending(name) if self._searched(path, name, folder, system)]
-        return tuple(nearest(f"{folder}/", found)[:1])
+        roots = {path: path[: -len(name)].rstrip("/") for name in plain_names for path in self._tree.ending(name)}
+        found = [path for path, root in roots.items() if _searched(root, plain, folder, system)]
+        loaded = [path for path in found if posixpath.basename(roots[path]) in _LOADED]
+        return tuple(nearest(f"{folder}/", loaded or found)[:1])
 
     @staticmethod
     def _named(plain: str, prefix: str, extension: str) -> str:
         head, _, name = plain.rpartition("/")
         return f"{head}/{prefix}{name}{extension}" if head else f"{prefix}{name}{extension}"
 
-    @staticmethod
-    def _searched(path: str, name: str, folder: str, system: bool) -> bool:
-        """Whether a search path may lead there. In brackets, a bare name is mostly the system's."""
-        root = path[: -len(name)].rstrip("/")
-        last = posixpath.basename(root)
-        if system and "/" not in name:
-            return last in ("include", "inc")
-        return last in _LOADED or "/" in name or folder == root or folder.startswith(root + "/")
+
+def _searched(root: str, plain: str, folder: str, system: bool) -> bool:
+    """Whether a search path may hold the folder `root`. In brackets, a bare name is mostly the system's."""
+    last = posixpath.basename(root)
+    if system and "/" not in plain:
+        return last in ("include", "inc")
+    return last in _LOADED or "/" in plain or folder == root or folder.startswith(root + "/")
