@@ -35,7 +35,9 @@ def targets(question: dict[str, Any]) -> list[Target]:
     return [*question.get("relevant", []), *question.get("secondary", [])]
 
 
-def interval(groups: Sequence[NDArray[np.float64]], statistic: Callable[[NDArray[np.float64]], float] = np.mean) -> tuple[float, float]:
+def interval(
+    groups: Sequence[NDArray[np.float64]], statistic: Callable[[NDArray[np.float64]], float] = np.mean
+) -> tuple[float, float]:
     """95 % of the mean over groups of each group's statistic: groups are drawn, and values within each."""
     chance = np.random.default_rng(SEED)
     means = []

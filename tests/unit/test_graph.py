@@ -1,8 +1,10 @@
 """The graph says who imports whom, who defines what, who is alike and who tests whom; and says the same however it was made."""
 
 import string
+import time
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.domain.artifact import Artifact, FileOutcome, Snapshot
@@ -11,7 +13,7 @@ from nearcode.domain.imports import ecmascript_imports, python_imports
 from nearcode.domain.repository import FileState, FileVersion, blob_id
 from nearcode.ingestion.projects import project_kind, read_project
 from nearcode.retrieval.graph import Graph
-from nearcode.retrieval.imports import written_imports
+from nearcode.retrieval.imports import read_imports, written_imports
 from nearcode.retrieval.neighborhood import neighborhood
 
 from tests.unit.graph_trees import Files, graph
@@ -189,6 +191,23 @@ def test_a_cursor_reads_imports_as_they_are_stored() -> None:
         "A.java": ["com.acme.Cart", "a.B"], "a.php": ["Acme\\Cart"], "A.cs": ["System", "Acme.Shop"], "a.rb": ["json", "x"],
         "a.hs": ["Data.Map"], "a.ex": ["Shop.Cart"], "a.sh": ["./lib.sh"],
     }  # fmt: skip
+
+
+HOSTILE = (
+    "from" + " " * 200_000, "from " + "." * 200_000, "from a import (" * 10_000, "import " + "a," * 100_000, "\n" * 200_000,
+    "export{" * 30_000, ("import " * 28 + "{" + "a" * 3900) * 40, "use " * 50_000, "#" * 200_000, "import a" + " " * 200_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_file_is_read_in_no_time(text: str) -> None:
+    began = time.process_time()
+    python_imports(text)
+    ecmascript_imports(text, ["x"])
+    for path in ("a.py", "a.js", "a.go", "a.rs", "a.c", "A.java", "a.sh"):
+        written_imports(path, text)
+        read_imports(path, text[:20_000])
+    assert time.process_time() - began < 3.0
 
 
 def test_a_project_file_that_says_nothing_or_nonsense_is_none() -> None:

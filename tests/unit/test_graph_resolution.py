@@ -234,6 +234,19 @@ def test_others(language: str) -> None:
     assert resolve([path, expected], path, target) == [expected]
 
 
+def test_a_hostile_import_leads_nowhere() -> None:
+    for path in ("a.py", "a.rs", "A.java", "a.ts", "a.go", "a.c", "a.php", "a.lua"):
+        for target in (
+            "crate::" + "{" * 2_000 + "}" * 2_000,
+            "a." * 5_000,
+            "../" * 5_000,
+            "{" * 2_000,
+            "a," * 2_000,
+            "*" * 5_000,
+        ):
+            assert resolve([path, "b.py"], path, target) == []
+
+
 texts = st.text(st.sampled_from("ab./\\:{},*#@<>_ -$~'\"é\n"), max_size=20)
 parts = st.sampled_from(["a", "b", "src", "lib", "index", "mod", "a.b", "__init__"])
 extensions = sorted(FAMILIES)

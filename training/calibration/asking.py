@@ -80,7 +80,7 @@ async def answers(packages: Sequence[Package]) -> list[dict[str, Any]]:
             await app.warm()
             await app.start_workers()
             began = time.perf_counter()
-            ids = {package.name: await _index(app, package, code / package.name) for package in packages}
+            ids = {package.name: await index(app, package, code / package.name) for package in packages}
             print(f"{len(ids)} packages indexed in {time.perf_counter() - began:.0f} s", flush=True)
             view = await app.view()
             found: list[Answer] = []
@@ -91,7 +91,7 @@ async def answers(packages: Sequence[Package]) -> list[dict[str, Any]]:
             return list(map(asdict, found))
 
 
-async def _index(app: App, package: Package, folder: Path) -> str:
+async def index(app: App, package: Package, folder: Path) -> str:
     for path, data in package.files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)

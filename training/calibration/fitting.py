@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-RIDGE = 1.0
-"""Strength of the pull towards 0, in examples: features of few examples then keep small weights."""
+RIDGE = 10.0
+"""Strength of the pull towards 0, in examples. The best of 1, 3, 10 and 30 out of fold."""
 STEPS = 60
 BINS = 10
 

@@ -39,6 +39,8 @@ RAISES = (
 LOWERS = ("unknown words", "names undefined", "files", "behind", "rank")
 SIGNS = {"answer": 1} | dict.fromkeys(RAISES, 1) | dict.fromkeys(LOWERS, -1)
 """What evidence may only speak for, or only against, an answer. Length, symbols and repeated files may go either way."""
+OUTLIERS = 0.005
+"""Share of the values on either side that set no bound."""
 DIGITS = 4
 
 
@@ -104,9 +106,9 @@ def learn(asked: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
     report(kind, asked, chance, useful, weights, cutoff, figures)
     return {
         "out of fold": {name: round(value, DIGITS) for name, value in figures.items()},
-        "answer": curve(whole),
+        "answer": curve(whole, features),
         "answer_cutoff": round(cutoff, DIGITS),
-        "snippet": curve(snippet),
+        "snippet": snippet,
         "snippet_cutoff": round(snippet_cutoff, DIGITS),
     }
 
@@ -118,7 +120,7 @@ def answer_cutoff(chance: Numbers, useful: Numbers, kind: str) -> float:
 
 def learn_snippets(
     asked: Sequence[dict[str, Any]], logits: Numbers, weights: Numbers, groups: Sequence[str], kind: str
-) -> tuple[Fit, float, float]:
+) -> tuple[dict[str, Any], float, float]:
     """The curve of snippets over the answers' log odds out of fold; its cut-off and calibration error."""
     rows, useful, own_weights, own_groups = [], [], [], []
     for one, logit, weight, group in zip(asked, logits, weights, groups, strict=True):
@@ -134,13 +136,16 @@ def learn_snippets(
         chance[held] = sigmoid(fit(names, features[~held], helped[~held], heavy[~held], SIGNS).logits(features[held]))
     cutoff = float(np.quantile(chance[helped > 0], MOST_CONTEXT_LOST)) if kind.startswith(CURSOR) else 0.0
     whole = fit(names, features, helped, heavy, SIGNS)
-    return whole, cutoff, calibration_error(chance, helped, heavy)
+    return curve(whole, features), cutoff, calibration_error(chance, helped, heavy)
 
 
-def curve(fitted: Fit) -> dict[str, Any]:
-    """A fit as the file holds it."""
+def curve(fitted: Fit, features: Numbers) -> dict[str, Any]:
+    """A fit as the file holds it, with the range of values that nearly all of what it was learned from lies in."""
     weights = {name: round(float(weight), DIGITS) for name, weight in zip(fitted.names, fitted.weights, strict=True)}
-    return {"bias": round(fitted.bias, DIGITS), "weights": {name: weight for name, weight in weights.items() if weight}}
+    kept = {name: weight for name, weight in weights.items() if weight}
+    low, high = np.quantile(features, (OUTLIERS, 1 - OUTLIERS), axis=0).round(DIGITS).tolist()
+    bounds = {name: each for name, *each in zip(fitted.names, low, high, strict=True) if name in kept}
+    return {"bias": round(fitted.bias, DIGITS), "weights": kept, "bounds": bounds}
 
 
 def report(

@@ -10,10 +10,14 @@ PYTHON = frozenset({"python", "cython"})
 ECMASCRIPT = frozenset({"javascript", "typescript", "tsx"})
 _MOST_NAMES = 64
 
-_FROM = re.compile(r"from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import[ \t]*(\([^)]{0,8000}\)?|(?:[^\n#;\\]|\\\r?\n)+)")
+# Counts are bounded, and no two neighbors match the same: a hostile file must not take time that grows with its square.
+_FROM = re.compile(
+    r"from[ \t]{1,8}(\.{1,20}[ \t]{0,4}(?:\w[\w.]{0,300})?|\w[\w.]{0,300})[ \t]{1,8}import\b[ \t]{0,8}"
+    r"(\([^)]{0,8000}\)?|(?:[^\n#;\\]|\\\r?\n){1,2000})"
+)
 _MODULE = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
 _IMPORT = re.compile(rf"import[ \t]+({_MODULE}(?:[ \t]*,[ \t]*{_MODULE})*)[ \t]*(?=[\r\n;#]|\Z)")
-_BRACES = re.compile(r"(?:import|export)\b[^;{}'\"]{0,200}\{([^}]{0,4000})\}\s*from\s*['\"]([^'\"\n]+)['\"]")
+_BRACES = re.compile(r"(?:import|export)\b[^;{}'\"]{0,200}\{([^{}]{0,4000})\}\s*from\s*['\"]([^'\"\n]+)['\"]")
 _COMMENT = re.compile(r"#[^\n]*")
 _NAME = re.compile(r"(\w+)(?:\s+as\s+\w+)?")
 

@@ -23,14 +23,22 @@ something is always alike."""
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A logistic model: bias and weights by the name of the evidence. What it has no weight for does not count."""
+    """A logistic model: bias and weights by the name of the evidence. What it has no weight for does not count.
+
+    `bounds` are the smallest and largest values that were learned from; evidence beyond counts as these.
+    """
 
     bias: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def logit(self, evidence: Mapping[str, float]) -> float:
         """The log of the odds."""
-        return self.bias + sum(weight * evidence.get(name, 0.0) for name, weight in self.weights.items())
+        return self.bias + sum(weight * self._bounded(name, evidence.get(name, 0.0)) for name, weight in self.weights.items())
+
+    def _bounded(self, name: str, value: float) -> float:
+        low, high = self.bounds.get(name, (value, value))
+        return min(high, max(low, value))
 
     def probability(self, evidence: Mapping[str, float]) -> float:
         """From 0 to 1."""
@@ -112,6 +120,8 @@ def model_from(data: Mapping[str, object]) -> Model:
     for name in ("answer", "snippet"):
         curve = data[name]
         assert isinstance(curve, Mapping)
-        curves[name] = Curve(float(curve["bias"]), {key: float(value) for key, value in curve["weights"].items()})
+        weights = {key: float(value) for key, value in curve["weights"].items()}
+        bounds = {key: (float(low), float(high)) for key, (low, high) in curve.get("bounds", {}).items()}
+        curves[name] = Curve(float(curve["bias"]), weights, bounds)
     cutoffs = [float(str(data[name])) for name in ("answer_cutoff", "snippet_cutoff")]
     return Model(curves["answer"], curves["snippet"], *cutoffs)

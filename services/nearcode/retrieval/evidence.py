@@ -105,7 +105,7 @@ def _telling(words: Mapping[str, float]) -> dict[str, float]:
 def _standing_out(hits: Sequence[Hit] | None) -> float:
     """How far a lane's best hit lies before its tenth."""
     scores = sorted((hit.score for hit in hits or ()), reverse=True)[:NEXT]
-    return max(0.0, 1.0 - scores[-1] / scores[0]) if scores and scores[0] > 0.0 else 0.0
+    return min(1.0, max(0.0, 1.0 - scores[-1] / scores[0])) if scores and scores[0] > 0.0 else 0.0
 
 
 def _first(hits: Sequence[Hit] | None) -> str:

@@ -10,7 +10,7 @@ from nearcode.retrieval.stems import name_stems, stem
 _KINDS: Mapping[str, re.Pattern[str]] = {
     "test": re.compile(
         r"(^|/)(tests?|testing|spec|specs|__tests__|__mocks__|testdata|fixtures?|mocks?|e2e|[\w-]+[_-]tests?)/"
-        r"|(^|/)(test_[^/]*|conftest\.py|[^/]*([_.-](test|spec|tests)|Tests?|Spec)\.\w+)$"
+        r"|(^|/)(test_[^/]*\.(py|rb|c|cc|cpp|h|hpp|lua|jl|el|php)|conftest\.py|[^/]*\.bats|[^/]*([_.-](test|spec|tests)|Tests?|Spec)\.\w+)$"
     ),
     "example": re.compile(
         r"(^|/)(examples?|samples?|demos?|benchmarks?|bench|playground|tutorials?|docs_src|cookbook|sandbox)/", re.I
@@ -28,6 +28,9 @@ _KINDS: Mapping[str, re.Pattern[str]] = {
         r"(^|/)(legacy|deprecated|compat|_compat|old|obsolete)(/|\.\w+$)|(^|/)[^/]*_(compat|deprecated|legacy)\.\w+$"
     ),
 }
+
+KINDS = tuple(_KINDS)
+"""The kinds of files that are told apart."""
 
 
 def _stems(words: str) -> frozenset[str]:

@@ -4,8 +4,8 @@ Each lane's scores are divided by its best, weighed by how good the lane is for 
 the best answers fit at all, so that scores of two questions can be compared and a minimum score means something.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import LaneFind
@@ -24,14 +24,9 @@ LANES_SHARE = 0.5
 stay about within 0 and 1."""
 FALLBACK_UNIT = 0.125
 """The unit when only the definition lane found anything."""
-DENSE_WITH_CHAT = 0.8
-"""Weight of both dense lanes for a question in words, where there is a transformer."""
-CHAT_OF_DENSE = 0.6
-"""The transformer's part of it; the static model, whose vectors hold the path's words, keeps the rest."""
 CHAT_FLOOR = 0.9
-"""A transformer's cosines lie close together: what counts is how far a hit lies above this share of the lane's least. These
-three were the best of 125 on 362 questions made from docstrings of 14 packages that no benchmark lists: nDCG@10 .880. The
-static lanes alone gave .850, the best without a floor .859."""
+"""A transformer's cosines lie close together: what counts is how far a hit lies above this share of the lane's least. The best
+of five on 362 questions made from docstrings of 14 packages that no benchmark lists."""
 GRAIN = 2.0**-20
 """Contributions are multiples of this, so that they sum exactly to the score, in whatever order."""
 
@@ -89,49 +84,60 @@ class Fused:
     unit: float
 
 
-def dense_weight(symbolic: float, words: float = DENSE_FOR_WORDS) -> float:
-    """The dense lanes' weight for a question of which the share `symbolic` is code."""
-    return words + (DENSE_FOR_SYMBOLS - words) * symbolic
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How well the best answers fit: the unit of all contributions, and by lane its weight and its best score."""
+
+    unit: float
+    weights: Mapping[str, float]
+    best: Mapping[str, float]
 
 
-def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
-    """Joins the lanes. `attainable` is the lexical score of a chunk that holds the whole question."""
-    dense, lexical = lanes.dense or (), lanes.lexical or ()
-    chat = _spread_out(lanes.chat.hits) if lanes.chat else ()
-    weight = dense_weight(symbolic, DENSE_WITH_CHAT if chat else DENSE_FOR_WORDS)
-    if lanes.dense is None or lanes.lexical is None:
-        weight = 0.0 if lanes.dense is None else 1.0
-    best_dense, best_lexical, best_chat = _best(dense), _best(lexical), _best(chat)
-    fit = weight * min(1.0, max(0.0, best_dense)) + (1.0 - weight) * min(1.0, best_lexical / attainable)
-    unit = fit * LANES_SHARE
-    of_chat = CHAT_OF_DENSE if chat and weight else 0.0
+def dense_weight(symbolic: float) -> float:
+    """The dense lane's weight for a question of which the share `symbolic` is code."""
+    return DENSE_FOR_WORDS + (DENSE_FOR_SYMBOLS - DENSE_FOR_WORDS) * symbolic
+
+
+def gather(lanes: Lanes) -> list[Candidate]:
+    """Every chunk that a lane found, with the lanes that found it."""
     found: dict[Place, Candidate] = {}
-    for name, hits, best, share in (
-        ("dense", dense, best_dense, weight * (1.0 - of_chat)),
-        ("lexical", lexical, best_lexical, 1.0 - weight),
-        ("definition", lanes.definition or (), 0.0, 0.0),
-        ("chat", chat, best_chat, weight * of_chat),
-        ("graph", lanes.graph.hits if lanes.graph else (), 0.0, 0.0),
+    for name, hits in (
+        ("dense", lanes.dense or ()),
+        ("lexical", lanes.lexical or ()),
+        ("definition", lanes.definition or ()),
+        ("chat", lanes.chat.hits if lanes.chat else ()),
+        ("graph", lanes.graph.hits if lanes.graph else ()),
     ):
         for place, hit in enumerate(hits):
-            candidate = found.setdefault(_place(hit) if hits is not chat else _counterpart(found, hit), Candidate(hit))
-            score = lanes.chat.hits[place].score if lanes.chat and hits is chat else hit.score
-            candidate.found_by.setdefault(name, LaneFind(name, place + 1, score))
-            if best > 0.0 and hit.score > 0.0:
-                candidate.add(name, unit * share * hit.score / best)
-    if lanes.chat and of_chat:
-        _stand_in(found.values(), lanes.chat, (1.0 - of_chat) / of_chat)
+            candidate = found.setdefault(_counterpart(found, hit) if name == "chat" else _place(hit), Candidate(hit))
+            candidate.found_by.setdefault(name, LaneFind(name, place + 1, hit.score))
     if graph := lanes.graph:
         for candidate in found.values():
             candidate.signals = graph.signals(candidate.hit.chunk.repository, candidate.hit.chunk.path)
-    return Fused(list(found.values()), unit or FALLBACK_UNIT)
+    return list(found.values())
 
 
-def _stand_in(candidates: Iterable[Candidate], chat: ChatLane, part: float) -> None:
-    """Where the chat space is not filled yet, the static model speaks for it: else what is filled would win by that alone."""
+def fitting(lanes: Lanes, symbolic: float, attainable: float) -> Fit:
+    """How well the best answers fit. `attainable` is the lexical score of a chunk that holds the whole question."""
+    weight = dense_weight(symbolic)
+    if lanes.dense is None or lanes.lexical is None:
+        weight = 0.0 if lanes.dense is None else 1.0
+    dense, lexical = _best(lanes.dense or ()), _best(lanes.lexical or ())
+    fit = weight * min(1.0, max(0.0, dense)) + (1.0 - weight) * min(1.0, lexical / attainable)
+    return Fit(
+        fit * LANES_SHARE or FALLBACK_UNIT, {"dense": weight, "lexical": 1.0 - weight}, {"dense": dense, "lexical": lexical}
+    )
+
+
+def fuse(lanes: Lanes, symbolic: float, attainable: float) -> Fused:
+    """Candidates with what their lanes give them."""
+    fit, candidates = fitting(lanes, symbolic, attainable), gather(lanes)
     for candidate in candidates:
-        if "chat" not in candidate.reasons and candidate.hit.chunk.repository not in chat.whole:
-            candidate.add("chat (not filled yet)", candidate.reasons.get("dense", 0.0) / part)
+        for lane, weight in fit.weights.items():
+            find = candidate.found_by.get(lane)
+            if find and find.score > 0.0:
+                candidate.add(lane, fit.unit * weight * find.score / fit.best[lane])
+    return Fused(candidates, fit.unit)
 
 
 def _counterpart(found: Iterable[Place], hit: Hit) -> Place:
@@ -145,12 +151,6 @@ def _counterpart(found: Iterable[Place], hit: Hit) -> Place:
             if shared / union > most:
                 best, most = place, shared / union
     return best
-
-
-def _spread_out(hits: Sequence[Hit]) -> list[Hit]:
-    """The hits with what their scores are above the floor."""
-    floor = CHAT_FLOOR * min((hit.score for hit in hits), default=0.0)
-    return [replace(hit, score=hit.score - floor) for hit in hits]
 
 
 def _best(hits: Sequence[Hit]) -> float:

@@ -13,24 +13,28 @@ from functools import lru_cache
 from nearcode.domain.graph import Import
 from nearcode.domain.imports import ecmascript_imports, python_imports
 
-_PYTHON_FROM = re.compile(r"^\s*from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)?|[^\n#;]+)", re.M)
-_PYTHON_IMPORT = re.compile(r"^\s*import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)\s*;?\s*$", re.M)
+_PYTHON_FROM = re.compile(r"^[ \t]*from\s+(?=[.\w])(\.*)((?:\w[\w.]*)?)\s+import\s+(\([^)]*\)?|[^\n#;]+)", re.M)
+_PYTHON_IMPORT = re.compile(
+    r"^[ \t]*import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)[ \t]*(?:;[ \t]*)?$", re.M
+)
 _QUOTED = re.compile(
-    r"""^[^\n"']*?\b(?:from|import|require(?:_relative|_once)?|include(?:_once)?|load)\b\s*\(?\s*["'<]([^"'>\n]+)["'>]""", re.M
+    r"""^[^\n"']*?\b(?:from|import|require(?:_relative|_once)?|include(?:_once)?|load)\b[ \t]*(?:\([ \t]*)?"""
+    r"""["'<]([^"'>\n]+)["'>]""",
+    re.M,
 )
 _GO_BLOCK = re.compile(r"^import\s*\(([^)]*)\)", re.M)
 _GO_LINE = re.compile(r'"([^"\n]+)"')
-_NAMES_FROM = re.compile(r"^\s*(?:import|export)\s+(?:type\s+)?(?:[\w$]+\s*,\s*)?\{([^}]*)\}\s*from\b", re.M)
-_DOTTED = re.compile(r"^\s*(?:import(?:\s+static)?|use|using(?:\s+static)?)\s+([\w.:\\]+)", re.M)
+_NAMES_FROM = re.compile(r"^[ \t]*(?:import|export)\s+(?:type\s+)?(?:[\w$]+\s*,\s*)?\{([^}]*)\}\s*from\b", re.M)
+_DOTTED = re.compile(r"^[ \t]*(?:import(?:\s+static)?|use|using(?:\s+static)?)\s+([\w.:\\]+)", re.M)
 _NAME = re.compile(r"[A-Za-z_]\w+")
-_USE = re.compile(r"^\s*(?:pub(?:\([^)\n]*\))?\s+)?use\s+([^;]{1,2000});", re.M)
-_MODULE = re.compile(r"^\s*(?:pub(?:\([^)\n]*\))?\s+)?mod\s+(\w+)\s*;", re.M)
-_INCLUDE = re.compile(r"^\s*#\s*(?:include|import)\s*(?:\"([^\"\n]+)\"|<([^>\n]+)>)", re.M)
+_USE = re.compile(r"^[ \t]*(?:pub(?:\([^)\n]*\))?\s+)?use\s+([^;]{1,2000});", re.M)
+_MODULE = re.compile(r"^[ \t]*(?:pub(?:\([^)\n]*\))?\s+)?mod\s+(\w+)\s*;", re.M)
+_INCLUDE = re.compile(r"^[ \t]*#\s*(?:include|import)\s*(?:\"([^\"\n]+)\"|<([^>\n]+)>)", re.M)
 _NAMED = re.compile(
-    r"^\s*(?:global\s+)?(?:import|using|alias|require|use|open)(?:\s+(?:static|qualified|lazy|type))*\s+"
+    r"^[ \t]*(?:global\s+)?(?:import|using|alias|require|use|open)(?:\s+(?:static|qualified|lazy|type))*\s+"
     r"([\w.]+(?:\{[^}]{0,1000}\})?)", re.M
 )  # fmt: skip
-_SOURCED = re.compile(r"^\s*(?:source|\.)\s+[\"']?([^\s\"';]+)", re.M)
+_SOURCED = re.compile(r"^[ \t]*(?:source|\.)\s+[\"']?([^\s\"';]+)", re.M)
 _ECMASCRIPT = frozenset({".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte", ".astro"})
 _USING = frozenset({".rs", ".php", ".phtml"})
 _INCLUDING = frozenset({".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".inl", ".cu", ".cuh", ".m", ".mm", ".ino"})

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from nearcode.domain.chunk import Chunk
+from nearcode.retrieval.diversity import AGAIN, spread
 from nearcode.retrieval.files import file_facts
 from nearcode.retrieval.fusion import Candidate
 from nearcode.retrieval.imports import edited_import_words, import_words, imported
@@ -46,8 +47,6 @@ LOWERED: Mapping[str, float] = {
 }
 """Share of its score that a file of a kind loses when the question does not ask for the kind: it repeats or uses what is
 asked for, and is rarely its home."""
-AGAIN = 0.3
-"""What each further chunk of one file keeps of its score: the next file tells more than the next piece of this one."""
 AGAIN_AT_CURSOR = 0.9
 """The same for a cursor: whoever completes needs every neighbor of what he uses, not one piece of many files."""
 _PUNCTUATION = ".:/#"
@@ -70,7 +69,7 @@ def rank(candidates: list[Candidate], intent: Intent, words: Mapping[str, float]
         candidate.add("defines", unit * _defines(chunk, names, words, USED_NAME if intent.edited else DEFINES))
         _add_path(candidate, chunk, intent, words, unit)
         _lower(candidate, chunk, intent)
-    return _spread(candidates, AGAIN_AT_CURSOR if intent.edited else AGAIN)
+    return spread(candidates, AGAIN_AT_CURSOR if intent.edited else AGAIN)
 
 
 def _file_totals(candidates: Sequence[Candidate]) -> dict[tuple[str, str], float]:
@@ -132,19 +131,3 @@ def _lower(candidate: Candidate, chunk: Chunk, intent: Intent) -> None:
     if kinds:
         kind = max(sorted(kinds), key=lambda each: LOWERED[each])
         candidate.add(f"{kind} file", -LOWERED[kind] * candidate.score)
-
-
-def _spread(candidates: list[Candidate], again: float) -> list[Candidate]:
-    """Lowers each further chunk of a file, and sorts."""
-    seen: dict[tuple[str, str], int] = defaultdict(int)
-    for candidate in sorted(candidates, key=order):
-        file = (candidate.hit.chunk.repository, candidate.hit.chunk.path)
-        candidate.add("file again", -(1.0 - again ** seen[file]) * candidate.score)
-        seen[file] += 1
-    return sorted(candidates, key=order)
-
-
-def order(candidate: Candidate) -> tuple[float, str, str, int, str]:
-    """Best first; equals in a fixed order."""
-    chunk = candidate.hit.chunk
-    return (-candidate.score, chunk.repository, chunk.path, chunk.start_line, candidate.hit.id)

@@ -1,6 +1,7 @@
 """Finds the few pieces of code that matter, within the time and within what the caller may read."""
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +23,8 @@ from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.evidence import weigh
 from nearcode.retrieval.explain import Losers, dropped_by_ranking, snippet, told, trace_answer
-from nearcode.retrieval.fusion import ChatLane, Lanes, fuse
+from nearcode.retrieval.features import Asked, features
+from nearcode.retrieval.fusion import Candidate, ChatLane, Lanes, fitting, fuse, gather
 from nearcode.retrieval.graph import Graph
 from nearcode.retrieval.graph_lane import GraphLane, GraphQuestion, ask_graph, graphs_of, joined
 from nearcode.retrieval.graphs import Graphs
@@ -32,6 +34,7 @@ from nearcode.retrieval.lexical import attainable, definition_query, lexical_que
 from nearcode.retrieval.observer import RetrievalObserver
 from nearcode.retrieval.passages import passages
 from nearcode.retrieval.question import read_question
+from nearcode.retrieval.ranker import rank_by, weights_for
 from nearcode.retrieval.ranking import rank
 from nearcode.retrieval.recheck import Recheck
 from nearcode.retrieval.settings import RetrievalSettings
@@ -270,25 +273,18 @@ def check(query: Query) -> None:
 
 def choose(call: Call, found: Found, explain: bool) -> Context:
     """Re-checks, fuses, ranks, judges and cuts: lanes -> snippets, and losers if they are asked for."""
-    edited = call.intent.edited.path if call.intent.edited else ""
-    recheck = Recheck(call.scope, found.revisions, call.folder, edited)
-    lanes = found.lanes
-    chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
-    dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
-    if graph := lanes.graph.kept(recheck.keep) if lanes.graph else None:
-        dense, lexical = joined(dense, graph.dense), joined(lexical, graph.lexical)
-        definition = joined(definition or [], graph.definition) or definition
-    lanes = Lanes(dense, lexical, definition, chat, graph)
+    lanes, recheck = checked(call, found)
     fit = attainable(call.intent, found.idf)
-    fused = fuse(lanes, call.intent.symbolic, fit)
-    ranked = rank(fused.candidates, call.intent, call.intent.word_shares(found.idf), fused.unit)
+    candidates, ranked = ranking(call.intent, found.idf, lanes, fit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
     model = model_for(call.query.cursor is not None, lanes.plan, len(found.revisions))
     verdict = judge(model, evidence, [candidate.score for candidate in ranked])
     for candidate, probability in zip(ranked, verdict.snippets, strict=True):
         candidate.probability = probability
-    good = [candidate for candidate in ranked if candidate.score >= call.query.min_score]
-    likely = good if call.query.everything else good[: verdict.kept]
+    least = call.query.min_score or -math.inf  # scores below 0 tell the order of what fits badly
+    good = [candidate for candidate in ranked if candidate.score >= least]
+    whole = call.query.everything or (verdict.useful and not call.query.cursor)
+    likely = good if whole else good[: verdict.kept]  # a list that was asked for is not shortened, only refused
     if call.query.cursor and call.query.tokens:
         chosen, beyond = passages(good if likely else [], call.query.cursor, call.query.tokens, call.query.limit)
         no_room: list[Snippet] = []
@@ -299,13 +295,37 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
         beyond=beyond,
         below=ranked[len(good) :],
         unlikely=good[len(likely) :],
-        same_code=dropped_by_ranking(fused.candidates, ranked),
+        same_code=dropped_by_ranking(candidates, ranked),
         no_room=no_room,
         last=chosen[-1].score if chosen else 0.0,
     )
     lost = told(left_out) if explain else ()
     judged = (verdict.probability, verdict.useful, evidence)
     return Context(tuple(chosen), lanes.plan, lost, (), len(recheck.dropped), *judged)
+
+
+def checked(call: Call, found: Found) -> tuple[Lanes, Recheck]:
+    """The lanes' hits that count."""
+    edited = call.intent.edited.path if call.intent.edited else ""
+    recheck = Recheck(call.scope, found.revisions, call.folder, edited)
+    lanes = found.lanes
+    chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
+    dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
+    if graph := lanes.graph.kept(recheck.keep) if lanes.graph else None:
+        dense, lexical = joined(dense, graph.dense), joined(lexical, graph.lexical)
+        definition = joined(definition or [], graph.definition) or definition
+    lanes = Lanes(dense, lexical, definition, chat, graph)
+    return lanes, recheck
+
+
+def ranking(intent: Intent, idf: Idf, lanes: Lanes, fit: float) -> tuple[list[Candidate], list[Candidate]]:
+    """Every candidate, and those kept, best first. `fit`: the lexical score of a chunk that holds the whole question."""
+    words = intent.word_shares(idf)
+    if intent.edited:
+        fused = fuse(lanes, intent.symbolic, fit)
+        return fused.candidates, rank(fused.candidates, intent, words, fused.unit)
+    candidates, unit = gather(lanes), fitting(lanes, intent.symbolic, fit).unit
+    return candidates, rank_by(weights_for(lanes), candidates, features(candidates, lanes, Asked.read(intent, words)), unit)
 
 
 def _kept(recheck: Recheck, hits: Sequence[Hit] | None) -> list[Hit] | None:

@@ -9,6 +9,8 @@ from nearcode.retrieval.resolution.tree import Tree, shared
 
 _SUFFIXES = (".py", ".pyi", ".pyx", ".pxd")
 _PACKAGE = "__init__.py"
+_DEEPEST = 30
+"""Parts of a module's name that are looked at."""
 _STANDARD = sys.stdlib_module_names - {"test"}
 """Modules of the standard library: a file with such a name is meant only by a relative import."""
 
@@ -68,7 +70,7 @@ class PythonResolver:
         return self._found[key]
 
     def _search(self, folder: str, module: str) -> str | None:
-        parts = module.split(".")
+        parts = module.split(".")[:_DEEPEST]
         if parts[0] in _STANDARD:
             return None
         mine = folder.split("/")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from nearcode.domain.graph import Import
 from nearcode.retrieval.resolution.tree import Tree, join
 
+_DEEPEST = 20
+"""Braces within braces of a `use`; people write three."""
 _ROOTS = ("lib.rs", "main.rs", "mod.rs")
 
 
@@ -14,20 +16,20 @@ def expanded(target: str) -> Iterator[tuple[str, ...]]:
     yield from (tuple(part for part in path.split("::") if part and part != "*") for path in _flat("", target))
 
 
-def _flat(prefix: str, tree: str) -> Iterator[str]:
+def _flat(prefix: str, tree: str, depth: int = 0) -> Iterator[str]:
     head, brace, rest = tree.strip().partition("{")
     if not brace:
         name = head.split(" as ")[0].strip()
         yield prefix + ("" if name == "self" and prefix else name)
         return
-    depth, start = 1, 0
+    inner, start = 1, 0
     for at, letter in enumerate(rest):
-        depth += (letter == "{") - (letter == "}")
-        if (letter == "," and depth == 1) or depth == 0:
-            if rest[start:at].strip():
-                yield from _flat(prefix + head.strip(), rest[start:at])
+        inner += (letter == "{") - (letter == "}")
+        if (letter == "," and inner == 1) or inner == 0:
+            if rest[start:at].strip() and depth < _DEEPEST:
+                yield from _flat(prefix + head.strip(), rest[start:at], depth + 1)
             start = at + 1
-        if depth == 0:
+        if inner == 0:
             return
 
 

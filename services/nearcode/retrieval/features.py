@@ -1,0 +1,205 @@
+"""What is known of each candidate for a question in words: the numbers that the ranker weighs.
+
+Pure, and no look at an index. Every number lies between 0 and about 1, so that weights can be compared.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearcode.domain.chunk import Chunk
+from nearcode.domain.terms import identifiers, split_identifier
+from nearcode.retrieval.files import KINDS, file_facts
+from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, Lanes
+from nearcode.retrieval.intent import Intent
+from nearcode.retrieval.stems import name_stems, stem
+
+LATER_NAME = 0.7
+"""Each further name asked for (`Router.add`: add, then Router) counts that much less."""
+LONG = math.log1p(400)
+"""Logarithm of the lines at which a chunk's length counts 1."""
+MANY = math.log1p(10)
+"""Logarithm of the candidates of one file at which it counts 1."""
+DEEP = 8
+"""Folders above a file at which its depth counts 1."""
+_PUNCTUATION = ".:/#"
+
+
+FEATURES = (
+    "dense", "dense above the last", "dense rank", "lexical", "lexical for symbols", "lexical above the last", "both lanes",
+    "definition lane", "chat", "chat above the last", "chat rank", "words in text", "words in header", "words in file",
+    "file found again", "long", "class", "function", "defines asked name", "defines asked name for symbols", "defines words",
+    "defines words for symbols", "defines words in a row", "scope name", "file name", "whole file name", "folder name",
+    "named path", "depth", *(f"{kind} file" for kind in KINDS), "central",
+)  # fmt: skip
+"""Every feature's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as features need it: shares of its stems, weights of its names, and pairs of neighboring stems."""
+
+    intent: Intent
+    words: Mapping[str, float]
+    names: Mapping[str, float]
+    pairs: frozenset[tuple[str, str]]
+
+    @classmethod
+    def read(cls, intent: Intent, words: Mapping[str, float]) -> "Asked":
+        """`words` are the question's stems with their shares (summing to 1)."""
+        names = {name.lower(): LATER_NAME**place for place, name in reversed(list(enumerate(intent.names)))}
+        stems = [stem(word) for name in identifiers(intent.text) for word in split_identifier(name)]
+        return cls(intent, words, names, frozenset(pairwise(stems)))
+
+
+def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dict[str, NDArray[np.float64]]:
+    """By name, shape (candidates,). Empty where there are no candidates."""
+    if not candidates:
+        return {}
+    chunks = [candidate.hit.chunk for candidate in candidates]
+    found = _lanes(candidates, lanes, asked.intent.symbolic)
+    found |= _texts(chunks, asked.words)
+    found |= _columns(chunks, lambda chunk: _definitions(chunk, asked))
+    found |= _columns(chunks, lambda chunk: _path(chunk.path, asked))
+    found["defines asked name for symbols"] = found["defines asked name"] * asked.intent.symbolic
+    found["defines words for symbols"] = found["defines words"] * asked.intent.symbolic
+    found["central"] = np.array([candidate.signals.central for candidate in candidates], np.float64)
+    return found
+
+
+def _columns(chunks: Sequence[Chunk], read: Callable[[Chunk], Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
+    rows = [read(chunk) for chunk in chunks]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _lanes(candidates: Sequence[Candidate], lanes: Lanes, symbolic: float) -> dict[str, NDArray[np.float64]]:
+    """What the lanes say: scores as shares of their best, and where between their best and their last they lie."""
+    dense, lexical = (_scores(candidates, name) for name in ("dense", "lexical"))
+    chat = _chat(candidates, lanes, dense)
+    share, spread, words = _share(dense), _spread(dense), _share(lexical)
+    return {
+        "dense": share,
+        "dense above the last": spread,
+        "dense rank": _ranks(candidates, "dense"),
+        "lexical": words,
+        "lexical for symbols": words * symbolic,
+        "lexical above the last": _spread(lexical),
+        "both lanes": share * words,
+        "definition lane": (_scores(candidates, "definition") > 0.0).astype(np.float64),
+        "chat": _share(chat),
+        "chat above the last": _spread(chat),
+        "chat rank": _ranks(candidates, "chat") if lanes.chat else _ranks(candidates, "dense"),
+    }
+
+
+def _chat(candidates: Sequence[Candidate], lanes: Lanes, dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The transformer's scores above its floor. Where its space is not filled yet, or there is none, the static model speaks
+    for it: else what is filled would win by that alone."""
+    if lanes.chat is None:
+        return dense
+    scores = _scores(candidates, "chat")
+    held = scores[scores > 0.0]
+    scores = np.maximum(0.0, scores - (CHAT_FLOOR * held.min() if len(held) else 0.0))
+    filled = np.array([candidate.hit.chunk.repository in lanes.chat.whole for candidate in candidates], bool)
+    return np.where(filled | (scores > 0.0), scores, _share(dense) * scores.max(initial=0.0))
+
+
+def _scores(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
+    found = (candidate.found_by.get(lane) for candidate in candidates)
+    return np.array([max(0.0, each.score) if each else 0.0 for each in found], np.float64)
+
+
+def _ranks(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
+    found = (candidate.found_by.get(lane) for candidate in candidates)
+    return np.array([1.0 / each.rank if each else 0.0 for each in found], np.float64)
+
+
+def _share(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    best = float(scores.max(initial=0.0))
+    return scores / (best or 1.0)
+
+
+def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 for the lane's last hit and what it did not find, 1 for its best."""
+    held = scores[scores > 0.0]
+    if not len(held) or held.max() == held.min():
+        return (scores > 0.0).astype(np.float64)
+    return np.clip((scores - held.min()) / (held.max() - held.min()), 0.0, 1.0)
+
+
+def _texts(chunks: Sequence[Chunk], words: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
+    """How much of the question a chunk, its header and all that was found of its file hold; how long it is."""
+    stems = list(words)
+    shares = np.array([words[each] for each in stems])
+    texts = [chunk.text.lower() for chunk in chunks]
+    held = _held(texts, stems)
+    files: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, chunk in enumerate(chunks):
+        files[chunk.repository, chunk.path].append(place)
+    of_file, many = np.zeros(len(chunks)), np.zeros(len(chunks))
+    for places in files.values():
+        of_file[places] = held[places].any(axis=0) @ shares
+        many[places] = min(1.0, math.log1p(len(places) - 1) / MANY)
+    lines = np.array([chunk.end_line - chunk.start_line + 1 for chunk in chunks])
+    return {
+        "words in text": held @ shares,
+        "words in header": _held([chunk.header.lower() for chunk in chunks], stems) @ shares,
+        "words in file": of_file,
+        "file found again": many,
+        "long": np.minimum(1.0, np.log1p(lines) / LONG),
+        "class": np.array([float(chunk.kind == "class") for chunk in chunks]),
+        "function": np.array([float(chunk.kind == "function") for chunk in chunks]),
+    }
+
+
+def _held(texts: Sequence[str], stems: Sequence[str]) -> NDArray[np.bool_]:
+    """Which text holds which stem, as a part of a word too; shape (texts, stems)."""
+    return np.array([[each in text for each in stems] for text in texts], bool).reshape(len(texts), len(stems))
+
+
+def _definitions(chunk: Chunk, asked: Asked) -> dict[str, float]:
+    """How well what the chunk defines is what was asked for: by its name, by the words of it, by two words in a row."""
+    name, words, pairs = 0.0, 0.0, 0.0
+    for definition in chunk.definitions:
+        last = definition.rstrip(_PUNCTUATION).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
+        name = max(name, asked.names.get(last.lower(), 0.0))
+        stems = name_stems(last)
+        shared = stems & asked.words.keys()
+        if shared:
+            words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(stems))
+        if asked.pairs and len(shared) > 1:
+            own = set(pairwise(stem(word) for word in split_identifier(last)))
+            pairs = max(pairs, len(own & asked.pairs) / len(asked.pairs))
+    scopes = frozenset().union(*map(name_stems, chunk.scopes)) & asked.words.keys()
+    return {
+        "defines asked name": name,
+        "defines words": words,
+        "defines words in a row": pairs,
+        "scope name": _sum(asked.words, scopes),
+    }
+
+
+def _path(path: str, asked: Asked) -> dict[str, float]:
+    """How well a path is what was asked for, and which kinds of file it is that were not asked for."""
+    facts = file_facts(path)
+    shared = facts.name & asked.words.keys()
+    of_name = _sum(asked.words, shared)
+    folders = (facts.folders & asked.words.keys()) - shared
+    kinds = facts.kinds - asked.intent.asked
+    return {
+        "file name": of_name * len(shared) / max(1, len(facts.name)),
+        "whole file name": of_name * (len(shared) == len(facts.name)),
+        "folder name": _sum(asked.words, folders),
+        "named path": float(any(path.endswith(each) for each in asked.intent.paths)),
+        "depth": min(1.0, path.count("/") / DEEP),
+        **{f"{kind} file": float(kind in kinds) for kind in KINDS},
+    }
+
+
+def _sum(words: Mapping[str, float], stems: Iterable[str]) -> float:
+    return sum(words[each] for each in sorted(stems))

@@ -1,0 +1,1 @@
+"""How the ranker's weights are learned: lanes of asked questions -> features -> a listwise loss -> ranker.json."""
