@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def _write(home: Path, packages: Iterable[list[Pair]]) -> Counter[int]:
             path.count(vocabulary, dict.fromkeys(pair.path, 1.0))
             kinds.append(pair.kind)
             package_of.append(number)
-    arrays = question.arrays("question") | body.arrays("body") | name.arrays("name") | path.arrays("path")
-    np.savez(home / "pairs.npz", kind=np.array(kinds, np.int8), package=np.array(package_of, np.int32), **arrays)
+    arrays: dict[str, Any] = question.arrays("question") | body.arrays("body") | name.arrays("name") | path.arrays("path")
+    arrays |= {"kind": np.array(kinds, np.int8), "package": np.array(package_of, np.int32)}
+    np.savez(home / "pairs.npz", **arrays)
     (home / "words.txt").write_text("\n".join(vocabulary.number), "utf-8")
     return Counter(kinds)

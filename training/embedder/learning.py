@@ -21,13 +21,13 @@ class Recipe:
     """What is chosen on the held-out packages. `drop_name`, `add_path`: shares of the code that lose their name's words and get
     their path's; `temperature`: of cosines; `rate` falls to a tenth; rows start with norms up to 1."""
 
-    steps: int = 250
+    steps: int = 150
     batch: int = 2048
     run: int = 64
     rate: float = 1e-3
     temperature: float = 0.05
-    drop_name: float = 0.5
-    add_path: float = 0.5
+    drop_name: float = 0.25
+    add_path: float = 1.0
     path_weight: float = 2.0
     seed: int = 20261121
 
@@ -90,7 +90,7 @@ def _gradient(rows: Matrix, questions: csr_matrix, code: csr_matrix, temperature
     forth, back = _softmax(logits), _softmax(logits.T).T
     own = np.arange(len(logits))
     loss = -float(np.log(np.maximum(forth[own, own] * back[own, own], 1e-20)).mean()) / 2
-    slope = forth + back
+    slope = np.asarray(forth + back, np.float32)
     slope[own, own] -= 2
     slope /= 2 * temperature * len(logits)
     to_asked = _through_norm(slope @ given, asked, asked_norm)

@@ -45,7 +45,8 @@ def load_material(home: Path) -> Material:
     bare = diags(1.0 - too_little) @ bare + diags(too_little.astype(np.float32)) @ body
     chosen = _balanced(data["kind"])
     parts = [each[chosen] for each in (question, bare, body, path)]
-    examples = Examples(*(_rows(each, made) for each in parts), data["package"][chosen])
+    asked, without, code, places = (_rows(each, made) for each in parts)
+    examples = Examples(asked, without, code, places, data["package"][chosen])
     vocabulary = Vocabulary({word: at for at, word in enumerate(words)})
     exams = examinations(pickle.loads((home / "questions.pickle").read_bytes()), vocabulary)
     width = max(each.chunks.shape[1] for each in exams)

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Rows:
         """One more row, of counted words."""
         self.add(vocabulary(counts), counts.values())
 
-    def arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """For `np.savez`."""
         return {
             f"{name}_starts": np.array(self.starts, np.int64),
@@ -46,7 +47,7 @@ class Rows:
         }
 
 
-def load_rows(data: Mapping[str, NDArray[np.generic]], name: str, words: int) -> csr_matrix:
+def load_rows(data: Mapping[str, NDArray[Any]], name: str, words: int) -> csr_matrix:
     """Shape (rows, words)."""
     starts = data[f"{name}_starts"]
     return csr_matrix((data[f"{name}_values"], data[f"{name}_columns"], starts), shape=(len(starts) - 1, words))

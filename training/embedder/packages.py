@@ -27,7 +27,8 @@ LANGUAGES = {
     ".cjs": "javascript", ".jsx": "javascript", ".ts": "typescript", ".tsx": "typescript", ".mts": "typescript",
     ".java": "java",
     ".kt": "kotlin", ".scala": "scala", ".rb": "ruby", ".php": "php", ".c": "c", ".h": "c", ".cc": "cpp", ".cpp": "cpp",
-    ".hpp": "cpp", ".cxx": "cpp", ".hh": "cpp", ".lua": "lua", ".hs": "haskell", ".ex": "elixir", ".exs": "elixir", ".erl": "erlang",
+    ".hpp": "cpp", ".cxx": "cpp", ".hh": "cpp", ".lua": "lua", ".hs": "haskell",
+    ".ex": "elixir", ".exs": "elixir", ".erl": "erlang",
     ".sh": "bash", ".bash": "bash", ".cs": "csharp", ".swift": "swift", ".zig": "zig",
 }  # fmt: skip
 _LOG = logging.getLogger("nearcode.training")

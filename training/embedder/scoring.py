@@ -83,7 +83,7 @@ def score(examination: Examination, rows: NDArray[np.float32], power: float = QU
     vectors = chunk_vectors(examination, rows)
     questions = examination.questions.copy()
     questions.data = np.clip(questions.data, 0, 1) ** power
-    similar = unit(questions @ rows) @ vectors.T
+    similar = unit(np.asarray(questions @ rows, np.float32)) @ vectors.T
     starts = np.flatnonzero(np.diff(examination.file_of, prepend=-1))
     best = np.maximum.reduceat(similar, starts, axis=1)
     column = np.searchsorted(examination.file_of[starts], examination.answers)
@@ -97,10 +97,10 @@ def chunk_vectors(examination: Examination, rows: NDArray[np.float32]) -> NDArra
     counts = examination.chunks.copy()
     counts.data = np.log1p(counts.data)
     paths = PATH_WEIGHT * (examination.paths @ rows)
-    chunks = unit(counts @ rows + paths[examination.file_of])
+    chunks = unit(np.asarray(counts @ rows + paths[examination.file_of], np.float32))
     files = np.zeros((examination.paths.shape[0], rows.shape[1]), np.float32)
     np.add.at(files, examination.file_of, chunks)
-    return unit(chunks + FILE_WEIGHT * unit(files)[examination.file_of])
+    return unit(np.asarray(chunks + FILE_WEIGHT * unit(files)[examination.file_of], np.float32))
 
 
 def mean_score(exams: Sequence[Examination], rows: NDArray[np.float32], power: float = QUESTION_POWER) -> dict[str, float]:

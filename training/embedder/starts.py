@@ -54,8 +54,8 @@ def from_transformer(names: Sequence[str], folder: Path) -> NDArray[np.float32]:
 
 
 def from_wordllama(names: Sequence[str]) -> NDArray[np.float32]:
-    """Rows of the table in the package `wordllama` (its files are read, its loader goes to the network): of each name the sum of
-    its word pieces over the root of their number. The longest has norm 1; norms carry the weights of words."""
+    """Rows of the table in the package `wordllama` (its files are read, its loader goes to the network): of each name the
+    sum of its word pieces over the root of their number. The longest has norm 1; norms carry the weights of words."""
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 

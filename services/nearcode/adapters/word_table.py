@@ -62,8 +62,8 @@ class WordTable:
 
 
 def pieces_of(word: str, number: Mapping[str, int]) -> list[int]:
-    """The rows that a word is made of: its own, or those of its pieces, the longest first from left to right. Characters that no
-    row has are left out."""
+    """The rows that a word is made of: its own, or those of its pieces, the longest first from left to right. Characters that
+    no row has are left out."""
     own = number.get(word)
     if own is not None:
         return [own]
