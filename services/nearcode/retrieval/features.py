@@ -121,7 +121,8 @@ def _ranks(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
 
 def _share(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     best = float(scores.max(initial=0.0))
-    return scores / (best or 1.0)
+    shares: NDArray[np.float64] = scores / (best or 1.0)
+    return shares
 
 
 def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
