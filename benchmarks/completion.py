@@ -1,6 +1,6 @@
 """What a cursor retrieves, on RepoEval's functions: the share of the names still to be written that the context holds.
 
-    python benchmarks/completion.py --checkout FOLDER [--harness] [--json FILE]
+    python -m benchmarks.completion --checkout FOLDER [--harness] [--json FILE]
 
 FOLDER is a checkout of Elendil3703/RepoEval_Exec at 08e1d6b9e71b0c191750edf501737fd013b938b4: 455 tasks (dataset/) and the
 sources of 8 repositories. No network is used. A task's cursor stands where its function's body was: the whole of the file
@@ -37,8 +37,9 @@ from nearcode.domain.principal import Principal
 from nearcode.domain.retrieval import CodeCursor, Query
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
-from spaces import SERVICES, OneView, index
 from tokenizers import Tokenizer, models, pre_tokenizers
+
+from benchmarks.lab import SERVICES, OneView, index
 
 TASKS = "dataset/function_level_completion_2k_context_codex.test.jsonl"
 LIMIT, TOKENS, SECONDS, SAMPLES, SEED = 10, 2048, 60.0, 10_000, 20261121
@@ -246,7 +247,9 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         name: copy_sources(arguments.checkout, name, packages[name], home / "sources", arguments.harness)
         for name in sorted(packages)
     }
-    configured = settings.load(overrides={"home": str(home / "home"), "ingestion": {"watch": False}})
+    configured = settings.load(
+        overrides={"home": str(home / "home"), "embedding": {"chat": {"enabled": "off"}}, "ingestion": {"watch": False}}
+    )
     async with App(configured, SERVICES) as app:
         await app.warm()
         await app.start_workers()

@@ -2,13 +2,13 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import CodeCursor
-from nearcode.retrieval.budget import estimate_tokens
 from nearcode.retrieval.fusion import Candidate
+from nearcode.retrieval.names import line_tokens
 from nearcode.retrieval.passages import passages
 
 CURSOR = CodeCursor("shop/cart.py", "import shop.prices\n\nclass Cart:\n    def total(self):\n        return ")
@@ -31,18 +31,20 @@ def ranked(texts: list[str]) -> list[Candidate]:
     return [candidate(text, number, 1.0 / (1 + number)) for number, text in enumerate(texts)]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(codes, max_size=12), st.integers(1, 600), st.integers(1, 10))
 def test_passages_never_take_more_than_they_may_and_are_the_very_lines_of_their_files(
     texts: list[str], tokens: int, limit: int
 ) -> None:
     found, _ = passages(ranked(texts), CURSOR, tokens, limit)
     assert len(found) <= limit
-    assert sum(map(estimate_tokens, found)) <= tokens
+    assert sum(line_tokens(line) for one in found for line in one.text.split("\n")) <= tokens + 1e-3
     for one in found:
         whole = texts[int(one.path.removeprefix("shop/file").removesuffix(".py"))].split("\n")
         assert one.text == "\n".join(whole[one.start_line - 11 : one.end_line - 10])
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(codes, max_size=8), st.integers(50, 600))
 def test_no_line_is_shown_twice_and_what_is_not_shown_is_told(texts: list[str], tokens: int) -> None:
     candidates = ranked(texts)
@@ -53,6 +55,7 @@ def test_no_line_is_shown_twice_and_what_is_not_shown_is_told(texts: list[str], 
     assert told == {one.hit.chunk.path for one in candidates}
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(codes, min_size=1, max_size=8))
 def test_reasons_still_sum_to_the_score(texts: list[str]) -> None:
     found, _ = passages(ranked(texts), CURSOR, 400, 10)

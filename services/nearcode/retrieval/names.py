@@ -24,9 +24,17 @@ REMEMBERED = 8_192
 """Texts whose names are kept, about 5 KB each."""
 _NAME = re.compile(r"[^\W\d]\w+")
 _PROSE = re.compile(r"""^\s*(#|//|\*|/\*|\"\"\"|''')|^[^=(){}\[\].]*[a-z]+ [a-z]+ [a-z]+ [^=(){}\[\]]*$""")
-_PIECES = re.compile(r"[A-Za-z]{1,5}|\d|[^\w\s]+|_+|\n")
-"""About what tokenizers of code models make a token of, but for common longer words."""
-_LONG = re.compile(r"[A-Za-z]{6,}")
+_TOKEN_PARTS = (
+    (re.compile(r"[A-Za-z]+"), 1.06),
+    (re.compile(r"\d"), 1.31),
+    (re.compile(r"[^\w\s]"), 0.77),
+    (re.compile(r"_"), 0.76),
+    (re.compile(r"[a-z][A-Z]"), 1.64),
+)
+_LINE_TOKENS = 1.14
+_SURPLUS = 1.08
+"""Tokens of a line by what it holds, for SmolLM2's tokenizer: least squares over 400 pieces of public packages in six
+languages; on 400 others the sum is 99.3 % of the true one. The surplus keeps the sum of ten spans below its budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +96,9 @@ def read_names(text: str) -> Names:
 
 
 def line_tokens(line: str) -> float:
-    """About how many tokens a line takes."""
-    return len(line) / 3.5 + 1.0
+    """About how many tokens a line takes, a little too many; never fewer than a token for six characters."""
+    told = _LINE_TOKENS + sum(weight * len(part.findall(line)) for part, weight in _TOKEN_PARTS)
+    return max(_SURPLUS * told, len(line) / 6.0)
 
 
 def _arrays(

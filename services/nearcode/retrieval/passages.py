@@ -10,7 +10,7 @@ from nearcode.domain.retrieval import CodeCursor, Snippet
 from nearcode.domain.terms import term_id
 from nearcode.retrieval.coverage import cover
 from nearcode.retrieval.cursor import COMMON_WORDS
-from nearcode.retrieval.expected import NEAR_LINES, Beside, Source, chances, load_weights, read_signals
+from nearcode.retrieval.expected import NEAR_LINES, Beside, Expected, Source, chances, load_weights, read_signals
 from nearcode.retrieval.explain import snippet
 from nearcode.retrieval.fusion import Candidate
 from nearcode.retrieval.names import Hashes, name_hashes, read_names, word_hashes
@@ -30,7 +30,7 @@ def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit
     if not sources:
         return [], list(ranked)
     texts = [candidate.hit.chunk.text for candidate in sources]
-    expected = read_signals(_sources(sources, cursor.path), _beside(cursor))
+    expected = expect(sources, cursor)
     spans = cover(texts, expected.inverse, chances(expected, *load_weights()), tokens, limit)
     chosen = []
     for span in sorted(spans, key=lambda span: (span.source, span.first)):
@@ -42,6 +42,11 @@ def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit
         )
     shown = {id(sources[span.source]) for span in spans}
     return chosen, [candidate for candidate in ranked if id(candidate) not in shown]
+
+
+def expect(candidates: Sequence[Candidate], cursor: CodeCursor) -> Expected:
+    """The names of the candidates, best first, with what tells whether they will be written at the cursor."""
+    return read_signals(_sources(candidates, cursor.path), _beside(cursor))
 
 
 def _sources(candidates: Sequence[Candidate], path: str) -> list[Source]:
