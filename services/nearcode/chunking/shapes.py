@@ -17,8 +17,8 @@ class Shape:
 
 
 SHAPES = {
-    # Each definition by itself: short chunks of one subject, which a transformer that reads 256 tokens sees to their end.
-    # A piece of 60 lines is about 600 tokens and one subject; a function of 120 stays whole: who asks for it wants it all.
+    # Each definition by itself: what a transformer that reads 256 tokens sees to its end. Documentation -> function of 6 public
+    # packages, bge-small-en-v1.5 alone: nDCG@10 .719 and .818 in 512 tokens, with `siblings` .667 and .638.
     "definitions": Shape(piece=60, outline=120, longest=120),
     # What the static space takes. Against `definitions`, on questions made of 54 public packages in 14 languages
     # (benchmarks/chunk_shapes.py): nDCG@10 of documentation -> function +.058 (95 % interval +.045 to +.072), documentation ->
