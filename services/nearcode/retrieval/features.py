@@ -130,7 +130,8 @@ def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     held = scores[scores > 0.0]
     if not len(held) or held.max() == held.min():
         return (scores > 0.0).astype(np.float64)
-    return np.clip((scores - held.min()) / (held.max() - held.min()), 0.0, 1.0)
+    spread: NDArray[np.float64] = np.clip((scores - held.min()) / (held.max() - held.min()), 0.0, 1.0)
+    return spread
 
 
 def _texts(chunks: Sequence[Chunk], words: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
