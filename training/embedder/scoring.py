@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from nearcode.adapters.static_embedder import FILE_WEIGHT, PATH_WEIGHT, QUESTION_POWER
 from nearcode.domain.terms import path_words, term_id
 from nearcode.retrieval.idf import Idf, load_prior
 from numpy.typing import NDArray
@@ -12,8 +13,6 @@ from scipy.sparse import csr_matrix
 
 from training.embedder.matrices import Rows, Vocabulary
 from training.embedder.questions import Asked
-
-PATH_WEIGHT, FILE_WEIGHT, QUESTION_POWER = 2.0, 0.5, 0.5
 
 
 @dataclass(slots=True)
