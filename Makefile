@@ -12,7 +12,7 @@ help: ## List the targets
 
 setup: $(READY) ## Install what uv.lock names into .venv
 
-$(READY): uv.lock pyproject.toml services/pyproject.toml
+$(READY): uv.lock pyproject.toml services/pyproject.toml embedder/pyproject.toml
 	@echo "setting up .venv with $(PYTHON): about 700 MB, a minute or less" && $(PYTHON) -c $(NUMBERED) && $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	@$(BIN)/uv sync --frozen --quiet && touch $@ && echo "ready: $(BIN)/nearcode --help"

@@ -11,7 +11,7 @@ from tests.otlp_receiver import Receiver, Span, otlp_receiver
 from tests.servers import wait_until
 
 FLOW = ("RevisionWanted", "RevisionSynced", "ChunksCut", "BatchIndexed", "RevisionIndexed")
-STAGES = {"resolve", "retrieve", "revisions", "embed", "search", "rank", "generate"}
+STAGES = {"resolve", "retrieve", "revisions", "embed", "search", "graph lane", "rank", "generate"}
 MILLISECONDS = {f"nearcode.budget.{kind}_ms" for kind in ("allotted", "spent", "carried")}
 ARRIVES_SECONDS = 20.0
 """Spans leave a process every 0.2 s; the rest is for busy machines."""
