@@ -1,0 +1,255 @@
+"""A Qdrant server with many repositories: how fast it fills, how fast and how well a caller who may read some is answered.
+
+    python -m benchmarks.server_scale --packages index.json --json figures.json
+    python -m benchmarks.server_scale --packages index.json --repositories 30 --chunks 30000 --readable 5   # a tenth
+    python -m benchmarks.server_scale --packages index.json --folder FOLDER                                 # keeps the index
+
+`index.json` lists public packages (`training.embedder` fetches them); each is a repository. They are indexed by the whole
+engine in one process, with NATS and Qdrant as servers beside it; all of them share this machine's cores. Questions are what
+documentation in the packages says, cursors are places in their functions. Every draw is seeded. Exact search is Qdrant's own
+(`exact = true`, originals instead of int8 vectors) under the same filter; a hit counts as found if it scores as much as the
+tenth exact one, for ties have no order. Times are wall times: run it on an idle machine.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psutil
+from nearcode import settings
+from nearcode.adapters.qdrant import QdrantChunkIndex
+from nearcode.app import App
+from nearcode.domain.languages import language_of
+
+from benchmarks.index_size import disk, memory
+from benchmarks.scale_asking import SEED, cpu, lanes, questions, scopes, whole
+from tests.servers import Server, eventually, nats_server, qdrant_server
+
+SERVICES = ("ingestion", "chunking", "embedding", "retrieval")
+FEWEST_FILES = 8
+LARGEST_FILE = 300_000
+BYTES_A_CHUNK = 760
+"""Of source, mean over these packages: says how many packages make up as many chunks as are wanted."""
+AT_ONCE = 6
+"""Repositories indexed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package to index: its folder, source files and their bytes."""
+
+    name: str
+    folder: Path
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How far the load has come: seconds since its start, files and chunks done, CPU seconds of the engine and of Qdrant."""
+
+    seconds: float
+    files: int
+    chunks: int
+    engine: float
+    qdrant: float
+
+
+def packages(index: Path, count: int, chunks: int) -> list[Package]:
+    """As many packages, in an order that depends on their names alone, as hold about as many chunks: very large ones are left
+    out until the sum fits."""
+    found = [_measured(one) for one in json.loads(index.read_text())]
+    found.sort(key=lambda one: sha256(f"{SEED} {one.name}".encode()).digest())
+    for most in sorted({one.files for one in found}, reverse=True):
+        chosen = [one for one in found if FEWEST_FILES <= one.files <= most][:count]
+        if len(chosen) == count and sum(one.size for one in chosen) <= chunks * BYTES_A_CHUNK:
+            return even(chosen)
+    raise SystemExit(f"{index} has no {count} packages with about {chunks} chunks in all: take more, or fewer repositories")
+
+
+def even(chosen: Sequence[Package]) -> list[Package]:
+    """Ordered so that the files are about as long at any time: else a tenth of long files would look slow."""
+    left, ordered, over = list(chosen), list[Package](), 0.0
+    mean = sum(one.size for one in chosen) / sum(one.files for one in chosen)
+    while left:
+        best = min(left, key=lambda one: abs(over + one.size - mean * one.files))
+        left.remove(best)
+        ordered.append(best)
+        over += best.size - mean * best.files
+    return ordered
+
+
+def _measured(one: dict[str, str]) -> Package:
+    folder = Path(one["path"])
+    sizes = [path.stat().st_size for path in folder.rglob("*") if language_of(path.name) and path.is_file()]
+    kept = [size for size in sizes if size <= LARGEST_FILE]
+    return Package(f"{one['registry']}-{folder.name}", folder, len(kept), sum(kept))
+
+
+# Filling
+
+
+async def load(app: App, chosen: Sequence[Package], server: Server) -> tuple[dict[str, str], list[Sample]]:
+    """Indexes the packages, a few at once; their repositories by name, and samples of the way there."""
+    ingestion, ids, samples = await app.local_ingestion(), dict[str, str](), list[Sample]()
+    began, waiting, running, done = time.perf_counter(), list(reversed(chosen)), dict[str, Package](), [0, 0]
+    while waiting or running:
+        while waiting and len(running) < AT_ONCE:
+            package = waiting.pop()
+            repository = ids[package.name] = (await ingestion.connect(package.folder.as_uri())).id
+            await ingestion.sync(repository)
+            running[repository] = package
+        now = list(done)
+        for repository, package in list(running.items()):
+            status = await ingestion.get(repository)
+            if status.error:
+                raise SystemExit(f"{package.folder}: {status.error}")
+            if status.state == "ready" and not status.behind_since:
+                del running[repository]
+                done = [done[0] + status.files, done[1] + status.chunks]
+            files, chunks = status.progress.files_done, status.progress.chunks_done
+            now = [now[0] + (files or status.files), now[1] + (chunks or status.chunks)]
+        samples.append(Sample(time.perf_counter() - began, now[0], now[1], _engine_cpu(), cpu(server.pid)))
+        print(f"\r{len(chosen) - len(waiting)} repositories, {now[0]:,} files, {now[1]:,} chunks", end="", file=sys.stderr)
+        await asyncio.sleep(0.2)
+    print(file=sys.stderr)
+    return ids, samples
+
+
+def _engine_cpu() -> float:
+    """Of this process and its parsers; the servers are children, too, and are left out."""
+    return cpu(psutil.Process().pid) + sum(
+        cpu(child.pid) for child in psutil.Process().children(True) if "python" in child.name()
+    )
+
+
+def tenths(samples: Sequence[Sample]) -> list[dict[str, float]]:
+    """What each tenth of the files took."""
+    rows, last, total = [], Sample(0.0, 0, 0, samples[0].engine, samples[0].qdrant), samples[-1].files
+    for number in range(1, 11):
+        at = next(sample for sample in samples if sample.files >= total * number / 10)
+        files, chunks = max(1, at.files - last.files), at.chunks - last.chunks
+        seconds = at.seconds - last.seconds
+        rows.append(
+            {
+                "files": files,
+                "chunks": chunks,
+                "seconds": round(seconds, 1),
+                "files_a_second": round(files / seconds, 1),
+                "chunks_a_second": round(chunks / seconds, 1),
+                "engine_cpu_ms_a_chunk": round((at.engine - last.engine) / max(1, chunks) * 1e3, 3),
+                "qdrant_cpu_ms_a_chunk": round((at.qdrant - last.qdrant) / max(1, chunks) * 1e3, 3),
+            }
+        )
+        last = at
+    return rows
+
+
+async def stored(index: QdrantChunkIndex, server: Server, folder: Path, idle: dict[str, int]) -> dict[str, Any]:
+    """What lies in the server when its graph is built: points, segments, bytes of a point by part."""
+    info = await index._store.info()
+    used, held = disk(folder / "storage"), memory(server)
+    points = max(1, int(info.points_count))
+    return {
+        "points": points,
+        "segments": int(info.segments_count),
+        "disk_a_point": {part: round(size / points) for part, size in used.most_common()} | {"all": used.total() // points},
+        "memory_a_point": {kind: round((held[kind] - idle[kind]) / points) for kind in held},
+    }
+
+
+# The run
+
+
+async def run(options: argparse.Namespace, folder: Path, server: Server, events: Server) -> dict[str, Any]:
+    chosen, figures = packages(options.packages, options.repositories, options.chunks), dict[str, Any]()
+    configured = settings.load(
+        overrides={
+            "home": str(folder / "home"),
+            "embedding": {"chat": {"enabled": "off"}},
+            "ingestion": {"watch": False},
+            "events": {"url": events.url, "monitor_url": events.monitor_url},
+            "index": {"url": server.url, "grpc_port": server.ports["grpc"]},
+        }
+    )
+    kept = folder / "loaded.json"
+    async with App(configured, SERVICES) as app:
+        idle = memory(server)
+        await app.warm()
+        await app.start_workers()
+        index = await app.index()
+        assert isinstance(index, QdrantChunkIndex)
+        if not kept.exists():
+            ids, samples = await load(app, chosen, server)
+            began = time.perf_counter()
+            await eventually(index.indexed, 7200, "the graph is still being built")
+            figures = {"loading": {"seconds": round(samples[-1].seconds, 1), "tenths": tenths(samples)}}
+            figures["loading"]["graph_seconds_after"] = round(time.perf_counter() - began, 1)
+            figures["loading"]["cpu_seconds"] = {"engine": round(_engine_cpu()), "qdrant": round(cpu(server.pid))}
+            figures["stored"] = await stored(index, server, folder / "qdrant", idle)
+            kept.write_text(json.dumps({"ids": ids, "figures": figures}))
+            show(figures)
+        loaded: dict[str, dict[str, Any]] = json.loads(kept.read_text())
+        ids, figures = loaded["ids"], loaded["figures"]
+        await eventually(index.indexed, 7200, "the graph is still being built")
+        asked = questions({ids[one.name]: one.folder for one in chosen}, options.queries)
+        callers = scopes(list(ids.values()), options.readable)
+        figures["load_average"] = psutil.getloadavg()
+        figures["retrieval"], queries = await whole(app, server, asked, callers)
+        figures["index"] = await lanes(index, server, queries)
+        held = memory(server)
+        figures["memory_a_point_after"] = {
+            kind: round((held[kind] - idle[kind]) / figures["stored"]["points"]) for kind in held
+        }
+    return figures
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Prints figures, a line each."""
+    for name, value in _flat(figures):
+        print(f"{name:<64}{value}")
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and "p50" not in value and "files_a_second" not in value:
+        for key, each in value.items():
+            yield from _flat(each, f"{name} {key}".strip())
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, each in enumerate(value, 1):
+            yield from _flat(each, f"{name} {number}")
+    else:
+        yield name, re.sub(r"[{}']", "", str(value))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--repositories", type=int, default=300)
+    parser.add_argument("--chunks", type=int, default=300_000, help="about how many")
+    parser.add_argument("--readable", type=int, default=50, help="repositories that a caller may read")
+    parser.add_argument("--queries", type=int, default=400)
+    parser.add_argument("--folder", type=Path, help="keep the servers' data here, and use what is there")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = (options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))).absolute()
+        server = stack.enter_context(qdrant_server(folder / "qdrant"))
+        events = stack.enter_context(nats_server(folder / "nats"))
+        figures = asyncio.run(run(options, folder, server, events))
+    show(figures)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
