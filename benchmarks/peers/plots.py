@@ -1,0 +1,122 @@
+"""Pictures of the figures: quality against the time to ask and to index, and quality by language."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.corpus import SETS
+from benchmarks.peers.results import Measured, Summary, summary
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Okabe and Ito's palette, told apart by color-blind readers, too. Ours is the first."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+SPEED, LANGUAGES = "peers-speed.svg", "peers-languages.svg"
+
+
+def draw(measured: Mapping[str, Measured], folder: Path, kind: str = "svg") -> list[Path]:
+    """Writes both pictures; returns their paths."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "nearcode"
+    matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    tools = {
+        key: {name: summary(list(rows.values())) for name, rows in one.sets.items() if rows} for key, one in measured.items()
+    }
+    names = {key: one.name for key, one in measured.items()}
+    return [
+        _save(_speed(tools, names), folder / SPEED, kind),
+        _save(_languages(tools, names), folder / LANGUAGES, kind),
+    ]
+
+
+def _summaries(one: Measured) -> dict[str, Summary]:
+    return {name: summary(list(rows.values())) for name, rows in one.sets.items() if rows}
+
+
+def _save(figure: Any, path: Path, kind: str) -> Path:
+    from matplotlib import pyplot
+
+    path = path.with_suffix(f".{kind}")
+    figure.savefig(path, dpi=110, bbox_inches="tight", facecolor="white", metadata={"Date": None} if kind == "svg" else None)
+    pyplot.close(figure)
+    return path
+
+
+def _speed(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, str]) -> Any:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 2, figsize=(9.5, 7), sharey="row", squeeze=False)
+    for row, (chosen, told) in enumerate(SETS.items()):
+        ask, index = axes[row]
+        for number, sets in enumerate(tools.values()):
+            if chosen not in sets:
+                continue
+            one, look = sets[chosen], {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
+            _asked(ask, one, look)
+            if one.index_seconds is not None:
+                index.plot(one.index_seconds / one.repositories, one.ndcg, markersize=9, linestyle="", **look)
+        ask.set_ylabel(f"nDCG@10, {told}")
+        ask.set_xlabel("query, ms (p50): filled = kept in memory, hollow = a process a question")
+        index.set_xlabel("index from nothing, seconds a repository (mean)")
+        for one in (ask, index):
+            one.set_xscale("log")
+            one.grid(alpha=0.3)
+            one.xaxis.set_major_formatter("{x:g}")
+    _legend(figure, names)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    return figure
+
+
+def _asked(axis: Any, one: Summary, look: Mapping[str, str]) -> None:
+    times = [time[0] for time in (one.warm, one.process) if time]
+    axis.plot(times, [one.ndcg] * len(times), color=look["color"], linewidth=0.8, alpha=0.5)
+    for time, fill in ((one.warm, look["color"]), (one.process, "none")):
+        if time:
+            axis.plot(time[0], one.ndcg, markersize=9, linestyle="", markerfacecolor=fill, **look)
+
+
+def _languages(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, str]) -> Any:
+    from matplotlib import pyplot
+
+    languages = _ordered(tools)
+    figure, axes = pyplot.subplots(1, 2, figsize=(9.5, 0.32 * len(languages) + 1.6), sharey=True, squeeze=False)
+    for axis, (chosen, told) in zip(axes[0], SETS.items(), strict=True):
+        for number, sets in enumerate(tools.values()):
+            if chosen not in sets:
+                continue
+            told_of = sets[chosen].languages
+            known = [(told_of[language], at) for at, language in enumerate(languages) if language in told_of]
+            axis.plot(
+                [value for value, _ in known],
+                [at for _, at in known],
+                color=COLORS[number % len(COLORS)],
+                marker=MARKERS[number % len(MARKERS)],
+                markersize=8 if number == 0 else 5.5,
+                linestyle="",
+                alpha=1 if number == 0 else 0.8,
+                zorder=3 if number == 0 else 2,
+            )
+        axis.set_yticks(range(len(languages)), languages)
+        axis.set_xlim(0, 1.02)
+        axis.set_xlabel(f"nDCG@10, {told}")
+        axis.grid(alpha=0.3)
+    _legend(figure, names)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    return figure
+
+
+def _ordered(tools: Mapping[str, Mapping[str, Summary]]) -> Sequence[str]:
+    """Languages, the one that the first tool answers best at the top."""
+    first = next((one for sets in tools.values() for one in sets.values()), None)
+    return sorted(first.languages, key=lambda language: first.languages[language]) if first else []
+
+
+def _legend(figure: Any, names: Mapping[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=COLORS[number % len(COLORS)], marker=MARKERS[number % len(MARKERS)], linestyle="", label=name)
+        for number, name in enumerate(names.values())
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False)
