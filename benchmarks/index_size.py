@@ -29,7 +29,7 @@ from nearcode.domain.index import DefinitionQuery, DenseQuery, IndexSpace, LaneQ
 from nearcode.domain.principal import Principal
 from nearcode.domain.repository import FileVersion
 from nearcode.embedding.profiles import profile
-from nearcode.embedding.reading import read_file
+from nearcode.embedding.reading import read_files
 
 from tests.servers import Server, eventually, qdrant_server
 
@@ -64,9 +64,8 @@ async def points(folder: Path, count: int, space: IndexSpace) -> list[Point]:
     random, made = np.random.default_rng(1), list[Point]()
     for repository, group in sources(folder):
         outlines = await parsers.outline(group)
-        read = [
-            read_file(repository, outline, data, embedder.profile) for outline, (_, data) in zip(outlines, group, strict=True)
-        ]
+        pairs = [(outline, data) for outline, (_, data) in zip(outlines, group, strict=True)]
+        read = read_files(repository, pairs, embedder.profile)
         for file, vectors in zip(read, await embedder.embed_files([file.texts for file in read]), strict=True):
             if space.profile.dimensions != vectors.shape[1]:
                 vectors = random.standard_normal((len(vectors), space.profile.dimensions)).astype(np.float32)

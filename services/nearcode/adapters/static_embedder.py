@@ -11,7 +11,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ class StaticEmbedder:
 
     async def embed_files(self, files: Sequence[FileTexts]) -> list[NDArray[np.float32]]:
         """One array of shape (chunks, dimensions) a file. Works in a thread. Raises Unavailable(MODEL_MISSING)."""
-        return await asyncio.to_thread(lambda: [self._embed_file(file) for file in files])
+        return await asyncio.to_thread(self._embed, files)
 
     async def embed_query(self, text: str, weights: Mapping[int, float]) -> NDArray[np.float32]:
         """Shape (dimensions,). Raises Unavailable(MODEL_MISSING)."""
@@ -76,32 +76,41 @@ class StaticEmbedder:
                 self._table = WordTable(self._folder or shipped_folder(), self.profile.dimensions)
             return self._table
 
-    def _embed_file(self, file: FileTexts) -> NDArray[np.float32]:
-        if not file.texts:
-            return np.empty((0, self.profile.dimensions), np.float32)
-        counts = file.counts or [count_identifiers(text) for text in file.texts]
-        path = path_words(file.path)
-        chunks = _unit(np.concatenate([self._sums(counts[at : at + _CHUNKS], path) for at in range(0, len(counts), _CHUNKS)]))
-        whole = chunks.sum(axis=0)
-        norm = math.sqrt(math.fsum(whole * whole))
-        if norm:
-            chunks = _unit(np.rint((chunks + FILE_WEIGHT / norm * whole) * _UNIT_STEPS))
-        return chunks.astype(np.float32)
+    def _embed(self, files: Sequence[FileTexts]) -> list[NDArray[np.float32]]:
+        counts = [each for file in files for each in file.counts or map(count_identifiers, file.texts)]
+        paths = [path_words(file.path) for file in files for _ in file.texts]
+        chunks = np.empty((len(counts), self.profile.dimensions))
+        for at in range(0, len(counts), _CHUNKS):  # whatever file they belong to
+            chunks[at : at + _CHUNKS] = self._sums(counts[at : at + _CHUNKS], paths[at : at + _CHUNKS])
+        chunks = _unit(chunks)
+        ends = accumulate(len(file.texts) for file in files)
+        return [_with_file(chunks[end - len(file.texts) : end]) for file, end in zip(files, ends, strict=True)]
 
-    def _sums(self, counts: Sequence[Mapping[str, int]], path: Sequence[str]) -> NDArray[np.float64]:
-        """Weighted sums of rows, shape (chunks, dimensions), whole numbers."""
+    def _sums(self, counts: Sequence[Mapping[str, int]], paths: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Weighted sums of rows, shape (chunks, dimensions), whole numbers. `paths`: the words of each chunk's path."""
         words = self._loaded().words()
         identifiers = list(chain.from_iterable(counts))
         numbers, per_identifier = words.expand(identifiers)
-        held, columns = np.unique(np.concatenate((words.number(path), numbers)), return_inverse=True)
+        of_paths = words.number(list(chain.from_iterable(paths)))
+        held, columns = np.unique(np.concatenate((of_paths, numbers)), return_inverse=True)
         tf = np.fromiter(chain.from_iterable(each.values() for each in counts), np.float64, len(identifiers))
         chunk = np.repeat(np.arange(len(counts)), [len(each) for each in counts])
-        cells = np.repeat(chunk, per_identifier) * len(held) + columns[len(path) :]
+        cells = np.repeat(chunk, per_identifier) * len(held) + columns[len(of_paths) :]
         shape = len(counts), len(held)
         occurrences = np.bincount(cells, np.repeat(tf, per_identifier), minlength=shape[0] * shape[1]).reshape(shape)
         weights = _LOG_TF[np.minimum(occurrences, _LARGEST_TF).astype(np.int64)]
-        weights[:, columns[: len(path)]] += PATH_WEIGHT * _WEIGHT_STEPS
+        of_chunk = np.repeat(np.arange(len(paths)), [len(each) for each in paths])
+        weights[of_chunk, columns[: len(of_paths)]] += PATH_WEIGHT * _WEIGHT_STEPS  # a path's words are distinct
         return _exact_product(weights, words.rows(held))
+
+
+def _with_file(chunks: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The final vectors of a file's chunks (unit vectors): each with a part of their mean."""
+    whole = chunks.sum(axis=0)
+    norm = math.sqrt(math.fsum(whole * whole))
+    if norm:
+        chunks = _unit(np.rint((chunks + FILE_WEIGHT / norm * whole) * _UNIT_STEPS))
+    return chunks.astype(np.float32)
 
 
 def _exact_product(weights: NDArray[np.float64], rows: NDArray[np.int8]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.expansion import Expansion
-from nearcode.domain.terms import split_identifier
+from nearcode.domain.terms import split_once
 
 FILES = "table.npy", "words.txt"
 """Rows (int8, shape (words, dimensions)), and what each stands for, a line each."""
@@ -88,7 +88,7 @@ class Words:
         self._waiting: list[str] = []
         self._rows = table.make([])
         self._made = 0
-        self.expand = Expansion(lambda identifier: self._numbered(split_identifier(identifier)))
+        self.expand = Expansion(lambda identifier: self._numbered(split_once(identifier)))
         """Identifiers to the numbers of their words."""
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Expansion:
         self._forget()
 
     def _forget(self) -> None:
-        self._place: dict[str, int] = {}
+        self._place = _Places()
         self._starts = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int64)
         self._numbers = np.empty(0, np.int64)
@@ -31,28 +32,43 @@ class Expansion:
     def __call__(self, identifiers: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The numbers of all identifiers, one after the other, and how many each has."""
         with self._turn:
-            missing = {identifier for identifier in identifiers if identifier not in self._place}
-            if missing and len(self._place) + len(missing) > _REMEMBERED:
+            places = self._places(identifiers)
+            if len(self._place) > _REMEMBERED and len(self._place.new) < len(self._place):
                 self._forget()
-                missing = set(identifiers)
-            if missing:
-                self._learn(sorted(missing))
-            places = np.fromiter(map(self._place.__getitem__, identifiers), np.int64, len(identifiers))
+                places = self._places(identifiers)
+            if self._place.new:
+                self._learn()
             lengths = self._lengths[places]
             before = np.cumsum(lengths) - lengths
             positions = np.repeat(self._starts[places] - before, lengths) + np.arange(int(lengths.sum()))
             return self._numbers[positions], lengths
 
-    def _learn(self, identifiers: Sequence[str]) -> None:
-        numbers = [self._numbers_of(identifier) for identifier in identifiers]
-        lengths = np.array([len(each) for each in numbers], np.int64)
-        flat = np.array([number for each in numbers for number in each], np.int64)
-        first, known = self._filled, len(self._place)
-        self._place.update(zip(identifiers, range(known, known + len(identifiers)), strict=True))
+    def _places(self, identifiers: Sequence[str]) -> NDArray[np.int64]:
+        return np.fromiter(map(self._place.__getitem__, identifiers), np.int64, len(identifiers))
+
+    def _learn(self) -> None:
+        numbers = [self._numbers_of(identifier) for identifier in self._place.new]
+        lengths = np.fromiter(map(len, numbers), np.int64, len(numbers))
+        flat = np.fromiter(chain.from_iterable(numbers), np.int64, int(lengths.sum()))
+        first, known = self._filled, len(self._place) - len(numbers)
         self._starts = _placed(self._starts, known, first + np.cumsum(lengths) - lengths)
         self._lengths = _placed(self._lengths, known, lengths)
         self._numbers = _placed(self._numbers, first, flat)
         self._filled = first + len(flat)
+        self._place.new = []
+
+
+class _Places(dict[str, int]):
+    """Numbers strings as they come; `new` are those whose numbers are still to be learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new: list[str] = []
+
+    def __missing__(self, identifier: str) -> int:
+        place = self[identifier] = len(self)
+        self.new.append(identifier)
+        return place
 
 
 def _placed(array: NDArray[np.int64], at: int, values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ The weight of a word (idf) belongs to the question, see retrieval: a document's 
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +43,11 @@ def document_vectors(counts: Sequence[Mapping[str, int]], fields: Sequence[Seque
     lengths = np.bincount(text.astype(np.int64), tf, minlength=len(counted))
     keys, tf = _add_up(text << np.uint64(32) | terms.astype(np.uint64), tf)
     length = lengths[(keys >> np.uint64(32)).astype(np.int64)]
-    ends = np.searchsorted(keys, np.arange(1, len(counted), dtype=np.uint64) << np.uint64(32))
+    ends = np.searchsorted(keys, np.arange(1, len(counted) + 1, dtype=np.uint64) << np.uint64(32))
     values = (tf * (K1 + 1) / (tf + K1 * (1 - B + B / AVERAGE_LENGTH * length))).astype(np.float32)
     indices = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    return [Sparse(*pair) for pair in zip(np.split(indices, ends), np.split(values, ends), strict=True)][: len(counted)]
+    spans = pairwise((0, *ends.tolist()))
+    return [Sparse(indices[start:end], values[start:end]) for start, end in spans]
 
 
 def document_vector(counts: Mapping[str, int], fields: Sequence[str] = ()) -> Sparse:

@@ -1,7 +1,8 @@
 """From outlines and bytes to what is embedded and counted. Pure; slow enough to belong in a thread."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
 from nearcode.domain.chunk import Chunk
@@ -23,18 +24,27 @@ class ReadFile:
     links: bytes = b""
 
 
-def read_file(repository: str, outline: FileOutline, source: bytes, profile: ModelProfile) -> ReadFile:
-    """Cuts a file and counts its words, once for the dense and the lexical vector."""
-    chunks = tuple(cut(repository, outline, source))
-    path = outline.file.path
-    texts = tuple(embedded_text(chunk, profile) for chunk in chunks)
-    counts: tuple[Mapping[str, int], ...] = tuple(
-        map(count_identifiers, texts if profile.static else map(_lexical_text, chunks))
-    )
-    of_path = path_identifiers(path)
-    lexical = document_vectors(counts, [(*chunk.definitions, *of_path) for chunk in chunks])
-    known = counts if profile.static else ()
-    return ReadFile(outline, chunks, FileTexts(path, texts, known), tuple(lexical), file_links(outline, chunks, source))
+def read_files(repository: str, files: Sequence[tuple[FileOutline, bytes]], profile: ModelProfile) -> list[ReadFile]:
+    """Cuts files, given as outline and bytes, and counts their words, once for the dense and the lexical vector."""
+    cuts = [tuple(cut(repository, outline, source)) for outline, source in files]
+    texts = [tuple(embedded_text(chunk, profile) for chunk in chunks) for chunks in cuts]
+    counts: list[tuple[Mapping[str, int], ...]] = [
+        tuple(map(count_identifiers, own if profile.static else map(_lexical_text, chunks)))
+        for own, chunks in zip(texts, cuts, strict=True)
+    ]
+    paths = [path_identifiers(outline.file.path) for outline, _ in files]
+    fields = [(*chunk.definitions, *path) for chunks, path in zip(cuts, paths, strict=True) for chunk in chunks]
+    lexical = iter(document_vectors(list(chain.from_iterable(counts)), fields))  # at once: numpy has few calls to make
+    return [
+        ReadFile(
+            outline,
+            chunks,
+            FileTexts(outline.file.path, own, counted if profile.static else ()),
+            tuple(islice(lexical, len(chunks))),
+            file_links(outline, chunks, source),
+        )
+        for (outline, source), chunks, own, counted in zip(files, cuts, texts, counts, strict=True)
+    ]
 
 
 def embedded_text(chunk: Chunk, profile: ModelProfile) -> str:

@@ -13,7 +13,7 @@ from nearcode.domain.errors import InvalidRequest, Reason
 from nearcode.domain.index import ChunkIndex, Embedder, FileTexts, Point
 from nearcode.domain.repository import CHANGED_MEANWHILE, Blobs, FileVersion
 from nearcode.embedding.outcomes import INDEXED, failed, report
-from nearcode.embedding.reading import ReadFile, read_file
+from nearcode.embedding.reading import ReadFile, read_files
 
 MOST_TEXTS = 1024
 """Texts of one call."""
@@ -87,7 +87,8 @@ class Embedding:
 
     def _read(self, event: ChunksCut, sources: dict[int, bytes]) -> dict[int, ReadFile]:
         profile = self._embedder.profile
-        return {at: read_file(event.repository, event.files[at], data, profile) for at, data in sources.items()}
+        read = read_files(event.repository, [(event.files[at], data) for at, data in sources.items()], profile)
+        return dict(zip(sources, read, strict=True))
 
     def _points(self, event: ChunksCut, file: ReadFile, vectors: NDArray[np.float32], trace: str) -> list[Point]:
         live, generation = (event.build.branch,), event.build.generation

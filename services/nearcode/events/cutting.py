@@ -1,7 +1,7 @@
 """Cuts chunks out of a file's bytes where its outline says they lie. Whoever has outline and bytes gets the same chunks."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from nearcode.api.chunking.v1.chunking_pb2 import ChunkOutline, FileOutline
 from nearcode.domain.chunk import Chunk
@@ -17,7 +17,18 @@ _MARKERS = re.compile(
     r"\s*|\s*(?:\*+/|\"{3}|'{3}|-->)$"
 )
 
-_Cut = Callable[[int, int], str]
+
+class _Bytes:
+    """Text by byte offsets."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+
+    def __getitem__(self, span: slice) -> str:
+        return self._source[span].decode("utf-8", "replace")
+
+
+_Cut = str | _Bytes
 
 
 def cut(repository: str, outline: FileOutline, source: bytes) -> list[Chunk]:
@@ -39,7 +50,7 @@ def cut(repository: str, outline: FileOutline, source: bytes) -> list[Chunk]:
                 part.kind,
                 part.start_line,
                 part.end_line,
-                "\n".join(_texts(piece, part.text)) if part.text else piece(part.start_byte, part.end_byte),
+                "\n".join(_texts(piece, part.text)) if part.text else piece[part.start_byte : part.end_byte],
                 _header(path, scopes, part, piece),
                 scopes,
                 _texts(piece, part.definitions),
@@ -51,16 +62,13 @@ def cut(repository: str, outline: FileOutline, source: bytes) -> list[Chunk]:
 
 
 def _cutter(source: bytes) -> _Cut:
-    """Slices by byte offsets. Most sources are ASCII, where bytes and characters count the same."""
-    if source.isascii():
-        text = source.decode("ascii")
-        return lambda start, end: text[start:end]
-    return lambda start, end: source[start:end].decode("utf-8", "replace")
+    """What to slice by byte offsets. Most sources are ASCII, where bytes and characters count the same."""
+    return source.decode("ascii") if source.isascii() else _Bytes(source)
 
 
 def _texts(piece: _Cut, spans: Sequence[int]) -> tuple[str, ...]:
-    flat = list(spans)
-    return tuple(map(piece, flat[::2], flat[1::2]))
+    flat = iter(list(spans))
+    return tuple([piece[start:end] for start, end in zip(flat, flat, strict=False)]) if spans else ()
 
 
 def _header(path: str, scopes: tuple[str, ...], part: ChunkOutline, piece: _Cut) -> str:
@@ -70,10 +78,10 @@ def _header(path: str, scopes: tuple[str, ...], part: ChunkOutline, piece: _Cut)
         rows.append(" > ".join(scopes))
     if part.signature:
         start, end = part.signature
-        rows.append(" ".join(piece(start, min(end, start + _LONGEST_SIGNATURE)).split()))
+        rows.append(" ".join(piece[start : min(end, start + _LONGEST_SIGNATURE)].split()))
     if part.docstring:
         start, end = part.docstring
-        rows.append(_summary(piece(start, min(end, start + 3 * _LONGEST_DOCSTRING))))
+        rows.append(_summary(piece[start : min(end, start + 3 * _LONGEST_DOCSTRING)]))
     return "\n".join(row for row in rows if row)
 
 
