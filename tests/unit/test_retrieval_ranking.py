@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import Context
-from nearcode.retrieval.fusion import Lanes, fuse
+from nearcode.retrieval.features import FEATURES, Asked, features
+from nearcode.retrieval.fusion import ChatLane, Lanes, fuse, gather
 from nearcode.retrieval.question import read_question
+from nearcode.retrieval.ranker import CHAT_FEATURES, load_weights, rank_by, weights_for
 from nearcode.retrieval.ranking import rank
 
 from tests.unit.retrieval_world import SHOP, World, cut_file
@@ -45,6 +47,33 @@ def test_reasons_sum_exactly_to_the_score(dense: list[float] | None, lexical: li
         reasons = list(candidate.reasons.values())
         random.Random(7).shuffle(reasons)
         assert sum(reasons) == candidate.score
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.none() | scores, st.none() | scores, st.none() | scores)
+def test_reasons_of_a_learned_order_sum_exactly_to_the_score(
+    dense: list[float] | None, lexical: list[float] | None, chat: list[float] | None
+) -> None:
+    intent = read_question("how is the total of a cart tested")
+    spoken = None if chat is None else ChatLane(lane(chat), frozenset(SHOP))
+    lanes = Lanes(None if dense is None else lane(dense), None if lexical is None else lane(lexical), SHOP_HITS[:3], spoken)
+    found, words = gather(lanes), dict.fromkeys(intent.stems, 1.0 / len(intent.stems))
+    ranked = rank_by(weights_for(lanes), found, features(found, lanes, Asked.read(intent, words)), 1.0)
+    assert [candidate.score for candidate in ranked] == sorted((candidate.score for candidate in ranked), reverse=True)
+    for candidate in ranked:
+        reasons = list(candidate.reasons.values())
+        random.Random(7).shuffle(reasons)
+        assert sum(reasons) == candidate.score
+
+
+def test_a_transformer_shares_what_vectors_count_and_adds_nothing() -> None:
+    alone, beside = weights_for(Lanes()), weights_for(Lanes(chat=ChatLane([])))
+    assert sum(beside.values()) == pytest.approx(sum(alone.values()))
+    assert set(CHAT_FEATURES.values()) == set(beside) - set(alone)
+
+
+def test_every_learned_weight_is_of_a_known_feature() -> None:
+    assert set(load_weights()) <= set(FEATURES)
 
 
 async def test_a_name_finds_its_definition_first() -> None:

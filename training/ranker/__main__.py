@@ -1,23 +1,23 @@
 """Learns the ranker's weights from asked questions and writes them, with scores in and out of the sample.
 
-    python -m training.ranker roots=roots.pickle:1 whole=whole.pickle:1 packages=packages.pickle:0.5 --out ranker.json
+    python -m training.ranker --first packages.pickle roots=roots.pickle:.5 whole=whole.pickle:.5 --out ranker.json
 
-Each set is NAME=FILE:SHARE: lanes that `python -m benchmarks.lab collect` or `python -m training.ranker.packages` kept, and how
-much the set counts.
+Weights are learned from `--first` (lanes that `python -m training.ranker.packages` kept), then moved a little by the sets, each
+NAME=FILE:SHARE: lanes that `python -m benchmarks.lab collect` kept, and how much the set counts.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nearcode.retrieval.features import FEATURES
+from nearcode.retrieval.ranker import CHAT_FEATURES
 from numpy.typing import NDArray
 
 from benchmarks.lab import Bench
-from training.ranker.folds import Sets, by_repository, learn, mean, out_of_fold
+from training.ranker.folds import Recipe, Sets, by_repository, mean, out_of_fold
 from training.ranker.matrices import matrices
 
 DIGITS = 3
@@ -34,14 +34,12 @@ def scaled(weights: NDArray[np.float64], sets: Sets, names: tuple[str, ...]) -> 
     return weights * (TOP / float(np.mean(best)))
 
 
-def table(
-    sets: Sets, shares: Mapping[str, float], names: tuple[str, ...], weights: NDArray[np.float64], folds: int
-) -> dict[str, Any]:
+def table(recipe: Recipe, weights: NDArray[np.float64], folds: int) -> dict[str, Any]:
     """Prints and returns nDCG@10 of each set in and out of the sample."""
-    outside = out_of_fold(sets, shares, names, folds)
+    outside = out_of_fold(recipe, folds)
     told = {}
-    for name, questions in sets.items():
-        inside = mean(by_repository(questions, weights, names))
+    for name, questions in recipe.sets.items():
+        inside = mean(by_repository(questions, weights, recipe.names))
         out = mean(outside[name])
         told[name] = {"in_sample": round(inside, 4), "out_of_fold": round(out, 4), "gap": round(inside - out, 4)}
         print(f"{name:12} {len(questions):5} questions  in sample {inside:.4f}  out of fold {out:.4f}  gap {inside - out:+.4f}")
@@ -51,7 +49,7 @@ def table(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", metavar="NAME=FILE:SHARE")
-    parser.add_argument("--weights", default="static", help="which set of weights is learned: static or chat")
+    parser.add_argument("--first", type=Path, required=True, help="what public packages were asked")
     parser.add_argument("--folds", type=int, default=0, help="0: each repository is left out by itself")
     parser.add_argument("--drop", default="", help="features left out, separated by commas")
     parser.add_argument("--out", type=Path)
@@ -62,18 +60,16 @@ def main() -> None:
         file, _, share = rest.rpartition(":")
         sets[name], shares[name] = matrices(Bench.load(Path(file)).questions), float(share)
     dropped = set(given.drop.split(","))
-    names = tuple(name for name in FEATURES if name not in dropped and (given.weights == "chat" or "chat" not in name))
-    weights = scaled(learn(sets, shares, names), sets, names)
-    scores = table(sets, shares, names, weights, given.folds)
+    names = tuple(name for name in FEATURES if name not in {*dropped, *CHAT_FEATURES.values()})
+    recipe = Recipe(sets, shares, matrices(Bench.load(given.first).questions), names)
+    weights = scaled(recipe.learn(), sets, names)
+    scores = table(recipe, weights, given.folds)
     told = {name: round(float(weight), DIGITS) for name, weight in zip(names, weights, strict=True)}
     told |= GIVEN
     told = {name: weight for name, weight in sorted(told.items(), key=lambda item: -abs(item[1])) if weight}
     print(json.dumps(told))
     if given.out:
-        written = json.loads(given.out.read_text()) if given.out.exists() else {}
-        written.setdefault("weights", {})[given.weights] = told
-        written.setdefault("scores", {})[given.weights] = scores
-        given.out.write_text(json.dumps(written, indent=1) + "\n")
+        given.out.write_text(json.dumps({"weights": told, "scores": scores}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

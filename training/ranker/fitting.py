@@ -15,8 +15,6 @@ from training.ranker.matrices import Matrix
 
 TEMPERATURE = 8.0
 """Sharpness of the softmax: weights then come out around 1, and shrinkage means the same for every set."""
-SHRINKAGE = 1e-2
-"""Weight of the squared weights: of .001, .003, .01 and .03 the best on folds of repositories."""
 STEPS = 200
 
 
@@ -67,13 +65,14 @@ class Batch:
         return loss / len(self.firsts), TEMPERATURE * (slope @ self.values[row]) / len(self.firsts)
 
 
-def fit(batches: Sequence[tuple[Batch, float]], features: int) -> NDArray[np.float64]:
-    """Weights, shape (features,), of the least sum of weighed losses."""
+def fit(batches: Sequence[tuple[Batch, float]], around: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
+    """Weights, shape (features,), of the least sum of weighed losses and `shrinkage` times the squared way from `around`."""
 
     def total(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         losses = [(*batch.loss(weights), share) for batch, share in batches]
-        value = sum(loss * share for loss, _, share in losses) + SHRINKAGE * float(weights @ weights)
-        return value, np.sum([slope * share for _, slope, share in losses], axis=0) + 2 * SHRINKAGE * weights
+        way = weights - around
+        value = sum(loss * share for loss, _, share in losses) + shrinkage * float(way @ way)
+        return value, np.sum([slope * share for _, slope, share in losses], axis=0) + 2 * shrinkage * way
 
-    found: NDArray[np.float64] = minimize(total, np.zeros(features), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    found: NDArray[np.float64] = minimize(total, around, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
     return found

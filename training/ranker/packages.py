@@ -3,6 +3,8 @@
     python -m training.ranker.packages --packages index.json --deny denylist.txt packages.pickle
 
 `index.json` is made by `training.embedder`; the documentation that is asked about is blanked before the packages are indexed.
+`--chat FOLDER` (a transformer's weights) fills the chat space too, at some
+20 chunks a second: `--share` takes fewer packages.
 """
 
 import argparse
@@ -11,12 +13,13 @@ import pickle
 import random
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from nearcode import settings
 from nearcode.app import App
 from nearcode.domain.retrieval import Query
-from nearcode.domain.spaces import Opened, View
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
@@ -27,22 +30,27 @@ from training.calibration.packages import SEED, SHARES, Package, chosen
 FEW = 0.3
 """Share of the questions that are asked of several packages at once."""
 OTHERS = 5
+PROFILE = "bge-small-en-v1-5"
 
 
-async def collect(packages: Sequence[Package]) -> list[Asked]:
+async def collect(packages: Sequence[Package], chat: Path | None) -> list[Asked]:
     """Indexes the packages into one index and asks each its questions."""
+    space = {"enabled": "on", "folder": str(chat), "profile": PROFILE} if chat else {"enabled": "off"}
     chance = random.Random(SEED)
     found: list[Asked] = []
     with tempfile.TemporaryDirectory() as folder:
         home, code = Path(folder) / "home", Path(folder) / "code"
-        configured = settings.load(overrides={"home": str(home), "ingestion": {"watch": False}})
+        configured = settings.load(overrides={"home": str(home), "embedding": {"chat": space}, "ingestion": {"watch": False}})
         async with App(configured, SERVICES) as app:
             await app.warm()
             await app.start_workers()
             ids = {package.name: await index(app, package, code / package.name) for package in packages}
-            opened = (await app.view()).completion
-            view = OneView(View(Opened(opened.index, opened.embedder)))
-            retrieval = Retrieval(view, await app.revisions(), RetrievalSettings())
+            if chat:
+                await filled(app)
+            view = await app.view()
+            retrieval = Retrieval(
+                OneView(view if chat else replace(view, chat=None)), await app.revisions(), RetrievalSettings()
+            )
             for package in packages:
                 for asked in package.questions:
                     if asked.cursor is None:
@@ -52,16 +60,30 @@ async def collect(packages: Sequence[Package]) -> list[Asked]:
     return found
 
 
+async def filled(app: App) -> None:
+    """Waits until the chat space holds what is served."""
+    ingestion = await app.local_ingestion()
+    while True:
+        coverage = [one for status in await ingestion.list_repositories(coverage=True) for one in status.coverage]
+        if any(one.error for one in coverage):
+            raise SystemExit(f"{[one.error for one in coverage if one.error]}")
+        if coverage and all(one.ratio == 1.0 for one in coverage) and (await app.view()).chat:
+            return
+        print(f"{np.mean([one.ratio for one in coverage]):.0%} of the chat space", flush=True)
+        await asyncio.sleep(10)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--deny", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the packages")
+    parser.add_argument("--chat", type=Path)
     parser.add_argument("lanes", type=Path)
     given = parser.parse_args()
     deny = frozenset(given.deny.read_text().split())
     packages = chosen(given.packages, deny, {registry: round(count * given.share) for registry, count in SHARES.items()})
-    asked = asyncio.run(collect(packages))
+    asked = asyncio.run(collect(packages, given.chat))
     given.lanes.write_bytes(pickle.dumps(asked))
     print(f"{len(packages)} packages, {len(asked)} questions")
 

@@ -4,7 +4,6 @@ Pure, and no look at an index. Every number lies between 0 and about 1, so that 
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.terms import identifiers, split_identifier
 from nearcode.retrieval.files import KINDS, file_facts
-from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, Lanes
+from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, ChatLane, Lanes
 from nearcode.retrieval.intent import Intent
 from nearcode.retrieval.stems import name_stems, stem
 
@@ -33,11 +32,12 @@ _PUNCTUATION = ".:/#"
 FEATURES = (
     "dense", "dense above the last", "dense rank", "lexical", "lexical for symbols", "lexical above the last", "both lanes",
     "definition lane", "chat", "chat above the last", "chat rank", "words in text", "words in header", "words in file",
-    "file found again", "long", "class", "function", "defines asked name", "defines asked name for symbols", "defines words",
+    "file found again", "best dense of file", "best lexical of file", "best defines words of file",
+    "long", "class", "function", "defines asked name", "defines asked name for symbols", "defines words",
     "defines words for symbols", "defines words in a row", "scope name", "file name", "whole file name", "folder name",
     "named path", "depth", *(f"{kind} file" for kind in KINDS), "central",
 )  # fmt: skip
-"""Every feature's name."""
+"""Every feature's name. Those of the chat lane are there if it answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,15 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     if not candidates:
         return {}
     chunks = [candidate.hit.chunk for candidate in candidates]
+    file = _files(chunks)
     found = _lanes(candidates, lanes, asked.intent.symbolic)
-    found |= _texts(chunks, asked.words)
+    found |= _texts(chunks, asked.words, file)
     found |= _columns(chunks, lambda chunk: _definitions(chunk, asked))
     found |= _columns(chunks, lambda chunk: _path(chunk.path, asked))
     found["defines asked name for symbols"] = found["defines asked name"] * asked.intent.symbolic
     found["defines words for symbols"] = found["defines words"] * asked.intent.symbolic
+    for name in ("dense", "lexical", "defines words"):
+        found[f"best {name} of file"] = _best_of_file(found[name], file)
     found["central"] = np.array([candidate.signals.central for candidate in candidates], np.float64)
     return found
 
@@ -80,33 +83,31 @@ def _columns(chunks: Sequence[Chunk], read: Callable[[Chunk], Mapping[str, float
 def _lanes(candidates: Sequence[Candidate], lanes: Lanes, symbolic: float) -> dict[str, NDArray[np.float64]]:
     """What the lanes say: scores as shares of their best, and where between their best and their last they lie."""
     dense, lexical = (_scores(candidates, name) for name in ("dense", "lexical"))
-    chat = _chat(candidates, lanes, dense)
-    share, spread, words = _share(dense), _spread(dense), _share(lexical)
-    return {
+    share, words = _share(dense), _share(lexical)
+    found = {
         "dense": share,
-        "dense above the last": spread,
+        "dense above the last": _spread(dense),
         "dense rank": _ranks(candidates, "dense"),
         "lexical": words,
         "lexical for symbols": words * symbolic,
         "lexical above the last": _spread(lexical),
         "both lanes": share * words,
         "definition lane": (_scores(candidates, "definition") > 0.0).astype(np.float64),
-        "chat": _share(chat),
-        "chat above the last": _spread(chat),
-        "chat rank": _ranks(candidates, "chat") if lanes.chat else _ranks(candidates, "dense"),
     }
+    if lanes.chat:
+        chat = _chat(candidates, lanes.chat, share)
+        found |= {"chat": _share(chat), "chat above the last": _spread(chat), "chat rank": _ranks(candidates, "chat")}
+    return found
 
 
-def _chat(candidates: Sequence[Candidate], lanes: Lanes, dense: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The transformer's scores above its floor. Where its space is not filled yet, or there is none, the static model speaks
-    for it: else what is filled would win by that alone."""
-    if lanes.chat is None:
-        return dense
+def _chat(candidates: Sequence[Candidate], lane: ChatLane, static: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The transformer's scores above its floor. Where its space is not filled yet the static model speaks for it: else what is
+    filled would win by that alone."""
     scores = _scores(candidates, "chat")
     held = scores[scores > 0.0]
     scores = np.maximum(0.0, scores - (CHAT_FLOOR * held.min() if len(held) else 0.0))
-    filled = np.array([candidate.hit.chunk.repository in lanes.chat.whole for candidate in candidates], bool)
-    return np.where(filled | (scores > 0.0), scores, _share(dense) * scores.max(initial=0.0))
+    filled = np.array([candidate.hit.chunk.repository in lane.whole for candidate in candidates], bool)
+    return np.where(filled | (scores > 0.0), scores, static * scores.max(initial=0.0))
 
 
 def _scores(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
@@ -134,25 +135,33 @@ def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return spread
 
 
-def _texts(chunks: Sequence[Chunk], words: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
+def _files(chunks: Sequence[Chunk]) -> NDArray[np.int64]:
+    """The number of each chunk's file."""
+    numbers: dict[tuple[str, str], int] = {}
+    return np.array([numbers.setdefault((chunk.repository, chunk.path), len(numbers)) for chunk in chunks], np.int64)
+
+
+def _best_of_file(values: NDArray[np.float64], file: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the best chunk of each chunk's file has, shape (chunks,): one chunk may hold the words and another the name."""
+    best = np.zeros(int(file.max()) + 1)
+    np.maximum.at(best, file, values)
+    return best[file]
+
+
+def _texts(chunks: Sequence[Chunk], words: Mapping[str, float], file: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """How much of the question a chunk, its header and all that was found of its file hold; how long it is."""
     stems = list(words)
     shares = np.array([words[each] for each in stems])
     texts = [chunk.text.lower() for chunk in chunks]
     held = _held(texts, stems)
-    files: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, chunk in enumerate(chunks):
-        files[chunk.repository, chunk.path].append(place)
-    of_file, many = np.zeros(len(chunks)), np.zeros(len(chunks))
-    for places in files.values():
-        of_file[places] = held[places].any(axis=0) @ shares
-        many[places] = min(1.0, math.log1p(len(places) - 1) / MANY)
+    by_file = np.zeros((int(file.max()) + 1, len(stems)), bool)
+    np.logical_or.at(by_file, file, held)
     lines = np.array([chunk.end_line - chunk.start_line + 1 for chunk in chunks])
     return {
         "words in text": held @ shares,
         "words in header": _held([chunk.header.lower() for chunk in chunks], stems) @ shares,
-        "words in file": of_file,
-        "file found again": many,
+        "words in file": (by_file @ shares)[file],
+        "file found again": np.minimum(1.0, np.log(np.bincount(file)) / MANY)[file],
         "long": np.minimum(1.0, np.log1p(lines) / LONG),
         "class": np.array([float(chunk.kind == "class") for chunk in chunks]),
         "function": np.array([float(chunk.kind == "function") for chunk in chunks]),

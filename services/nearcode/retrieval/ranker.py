@@ -1,7 +1,7 @@
 """The learned ranker for questions in words: a weighted sum of features, so that every score can be told in its parts.
 
-Weights are made by `python -m training.ranker` and lie in ranker.json, one set for answers without a transformer's lane
-(`static`) and one for those with it (`chat`).
+Weights are made by `python -m training.ranker` and lie in ranker.json. Where a transformer's lane answered too, it speaks for a
+share of what the static vectors count.
 """
 
 import json
@@ -15,19 +15,29 @@ from numpy.typing import NDArray
 from nearcode.retrieval.diversity import AGAIN, spread
 from nearcode.retrieval.fusion import Candidate, Lanes
 
+CHAT_SHARE = 0.5
+CHAT_FEATURES = {"dense": "chat", "dense above the last": "chat above the last", "dense rank": "chat rank"}
 WEIGHTS_FILE = Path(__file__).with_name("ranker.json")
 
 
 @lru_cache(maxsize=1)
-def load_weights(path: Path = WEIGHTS_FILE) -> Mapping[str, Mapping[str, float]]:
-    """Weights of features by set, as shares of the unit of fusion."""
-    told = json.loads(path.read_text("utf-8"))
-    return {name: dict(each) for name, each in told["weights"].items()}
+def load_weights(path: Path = WEIGHTS_FILE) -> Mapping[str, float]:
+    """Weights of features, as shares of the unit of fusion."""
+    return dict(json.loads(path.read_text("utf-8"))["weights"])
 
 
 def weights_for(lanes: Lanes) -> Mapping[str, float]:
-    """The set of weights for what answered."""
-    return load_weights()["chat" if lanes.chat else "static"]
+    """The weights for what answered."""
+    return with_chat(load_weights(), CHAT_SHARE) if lanes.chat else load_weights()
+
+
+def with_chat(weights: Mapping[str, float], share: float) -> Mapping[str, float]:
+    """Gives the transformer's features a share of the weights of those of the static vectors."""
+    shared = dict(weights)
+    for static, chat in CHAT_FEATURES.items():
+        shared[chat] = share * weights[static]
+        shared[static] = (1.0 - share) * weights[static]
+    return shared
 
 
 def rank_by(
