@@ -9,9 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-LINKS = 1
-"""Version of what is packed: a revision takes over no files whose links an older version packed."""
-
 _IMPORT, _PART, _END, _BETWEEN = "\x01", "\t", "\n", b"\0"
 _LEVEL = 1
 """Of zlib: names shrink to a third, and a higher level wins a tenth more for twice the time."""

@@ -116,11 +116,13 @@ class Revisions(Protocol):
 
 
 class Revision(Protocol):
-    """A branch at a commit: an immutable map of paths to blobs."""
+    """A branch at a commit: an immutable map of paths to blobs. Its points were written by generations `oldest` to
+    `generation`; others are of another recipe (see domain/manifest.py)."""
 
     repository: str
     branch: str
     generation: int
+    oldest: int
     commit: str
 
     def blob(self, path: str) -> str | None:

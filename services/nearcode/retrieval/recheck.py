@@ -10,7 +10,8 @@ from nearcode.domain.repository import Revision
 
 @dataclass(slots=True)
 class Recheck:
-    """Lets a hit count only if its repository is in the scope and is served at a revision that maps its path to its blob.
+    """Lets a hit count only if its repository is in the scope and is served at a revision that maps its path to its blob, and
+    if the point was made by that revision's recipe: while a repository is indexed anew, its points of both lie side by side.
 
     It runs before fusion, so that what may not be seen does not even move a score. `dropped` holds the ids that failed; any
     of them proves a fault of the filter, or a revision that changed while the question was on its way.
@@ -22,22 +23,25 @@ class Recheck:
     edited: str = ""
     dropped: set[str] = field(default_factory=set)
 
-    def keep(self, hits: Sequence[Hit]) -> list[Hit]:
-        """The hits that count. Hits outside the folder that was asked for, or of the edited file, are left out uncounted."""
+    def keep(self, hits: Sequence[Hit], behind: bool = False) -> list[Hit]:
+        """The hits that count. Hits outside the folder that was asked for, or of the edited file, are left out uncounted.
+        `behind`: of a collection that is filled behind, which holds one recipe at a time and counts generations by itself."""
         kept = []
         for hit in hits:
-            if not self._readable(hit):
+            if not self._readable(hit, behind):
                 self.dropped.add(hit.id)
             elif self._wanted(hit.chunk.path):
                 kept.append(hit)
         return kept
 
-    def _readable(self, hit: Hit) -> bool:
+    def _readable(self, hit: Hit, behind: bool) -> bool:
         chunk = hit.chunk
         if chunk.repository not in self.scope.repositories:
             return False
         revision = self.revisions.get(chunk.repository)
-        return revision is not None and revision.blob(chunk.path) == chunk.blob
+        if revision is None or revision.blob(chunk.path) != chunk.blob:
+            return False
+        return behind or revision.oldest <= hit.generation <= revision.generation
 
     def _wanted(self, path: str) -> bool:
         if self.edited and path == self.edited:
