@@ -77,9 +77,10 @@ class Progress:
 def run(arguments: argparse.Namespace, tools: dict[str, Tool]) -> None:
     """Measures every tool on a repository before the next one, so that what disturbs the machine disturbs them alike."""
     kept, progress, began = results.read(arguments.json), Progress(), time.monotonic()
+    machine = results.machine()
     for key, tool in tools.items():
         sets = kept[key].sets if key in kept and arguments.resume else {}
-        kept[key] = results.Measured(tool.name, results.today(), results.machine(), dict(sets))
+        kept[key] = results.Measured(tool.name, results.today(), machine, dict(sets))
     for name in arguments.sets.split(","):
         subjects = load(arguments.corpus, arguments.repos, arguments.annotations, name == "whole", arguments.repositories)
         for number, subject in enumerate(subjects, 1):
