@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-CHUNKER = "outline-2"
+CHUNKER = "outline-3"
 """Version of all that is made of a file: chunks and what is known of them, texts that are embedded, terms and links. Part of
 every point's id, so that a new way makes new points; and what an older one made is indexed anew."""
 

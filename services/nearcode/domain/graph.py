@@ -55,7 +55,7 @@ class GraphFacts:
 
 
 def pack_links(links: Links, room: int) -> bytes:
-    """In at most `room` bytes: imports go first, and what does not fit is left out. Names with control characters are none."""
+    """In at most `room` bytes: imports go first, and whatever does not fit is left out. Names have no control characters."""
     records: dict[str, None] = {}
     for each in links.imports:
         parts = [" ".join(each.target.split()), *each.names]
@@ -65,10 +65,9 @@ def pack_links(links: Links, room: int) -> bytes:
     kept: list[bytes] = []
     for record in records:
         data = f"{record}{_END}".encode("utf-8", "replace")
-        room -= len(data)
-        if room < 0:
-            break
-        kept.append(data)
+        if len(data) <= room:
+            room -= len(data)
+            kept.append(data)
     return b"".join(kept)
 
 
