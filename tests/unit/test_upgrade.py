@@ -37,21 +37,26 @@ class Upgraded(FilledWorld):
         assert found
         return found.manifest
 
-    async def seen(self) -> list[Hit]:
-        """What a question finds that everything answers."""
+    async def asked(self) -> tuple[list[Hit], Recheck]:
+        """All that the index finds for a question that everything answers, and the check of it."""
         manifest = await self.manifest()
-        if not manifest.served:
-            return []
+        assert manifest.served
         artifact = Artifact.load(self.artifacts.kept[manifest.served.artifact])
         revision = ArtifactRevision(self.repository, "main", manifest.served.generation, artifact, manifest.oldest)
         scope = Principal("ada", 1, frozenset({self.repository})).scope()
         [hits] = await self.index.search(scope, [DenseQuery(_EVERYTHING, 1_000)])
-        return Recheck(scope, {self.repository: revision}).keep(hits)
+        return hits, Recheck(scope, {self.repository: revision})
+
+    async def seen(self) -> list[Hit]:
+        """What of it counts."""
+        hits, recheck = await self.asked()
+        return recheck.keep(hits)
 
     async def check(self, whole: bool = True) -> None:
         """Each file of the served revision is found once; of one that is not seen `whole`, at most once."""
         manifest = await self.manifest()
-        expected = Artifact.load(self.artifacts.kept[manifest.served.artifact]).indexed() if manifest.served else {}
+        assert manifest.served
+        expected = Artifact.load(self.artifacts.kept[manifest.served.artifact]).indexed()
         found = sorted((hit.chunk.path, hit.chunk.blob) for hit in await self.seen())
         assert found == sorted(expected.items()) if whole else len(found) == len(set(found)) and set(found) <= expected.items()
 
@@ -159,3 +164,12 @@ async def _equals_a_clean_index(world: Upgraded) -> None:
     assert len(await world.ids(chat=True)) == len(await world.ids())
     now, anew = await world.ingestion.digest(world.repository), await clean.ingestion.digest(clean.repository)
     assert now["completion"] == anew["completion"]
+
+
+async def test_points_of_another_recipe_are_left_out_and_are_no_fault_of_the_filter(world: Upgraded) -> None:
+    await world.upgrade("outline-2")
+    await world.wanted()
+    await world.index_part(world.bus.take(pb.RevisionSynced)[0])
+    found, recheck = await world.asked()
+    assert len(found) == 5 and len(recheck.keep(found)) == 3
+    assert not recheck.dropped

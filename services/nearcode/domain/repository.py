@@ -85,6 +85,11 @@ class RepositoryStatus:
     """Files of `revision` that should be in the index and are not."""
     policy: IndexPolicy = EVERYTHING
 
+    @property
+    def anew(self) -> bool:
+        """Whether the served commit is being indexed once more, as after an upgrade or under another policy."""
+        return self.state is RepositoryState.INDEXING and bool(self.revision) and self.revision == self.wanted
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:

@@ -11,7 +11,7 @@ from nearcode.domain.repository import Revision
 @dataclass(slots=True)
 class Recheck:
     """Lets a hit count only if its repository is in the scope and is served at a revision that maps its path to its blob, and
-    if the point was made by that revision's recipe: while a repository is indexed anew, its points of both lie side by side.
+    if that revision's recipe made the point: while a repository is indexed anew, points of both lie side by side.
 
     It runs before fusion, so that what may not be seen does not even move a score. `dropped` holds the ids that failed; any
     of them proves a fault of the filter, or a revision that changed while the question was on its way.
@@ -25,23 +25,26 @@ class Recheck:
 
     def keep(self, hits: Sequence[Hit], behind: bool = False) -> list[Hit]:
         """The hits that count. Hits outside the folder that was asked for, or of the edited file, are left out uncounted.
-        `behind`: of a collection that is filled behind, which holds one recipe at a time and counts generations by itself."""
+        So are points of another recipe; a collection filled `behind` holds one at a time, with generations of its own."""
         kept = []
         for hit in hits:
-            if not self._readable(hit, behind):
+            if not self._readable(hit):
                 self.dropped.add(hit.id)
-            elif self._wanted(hit.chunk.path):
+            elif self._wanted(hit.chunk.path) and (behind or self._made(hit)):
                 kept.append(hit)
         return kept
 
-    def _readable(self, hit: Hit, behind: bool) -> bool:
+    def _readable(self, hit: Hit) -> bool:
         chunk = hit.chunk
         if chunk.repository not in self.scope.repositories:
             return False
         revision = self.revisions.get(chunk.repository)
-        if revision is None or revision.blob(chunk.path) != chunk.blob:
-            return False
-        return behind or revision.oldest <= hit.generation <= revision.generation
+        return revision is not None and revision.blob(chunk.path) == chunk.blob
+
+    def _made(self, hit: Hit) -> bool:
+        """Whether the revision's recipe made the point."""
+        revision = self.revisions[hit.chunk.repository]
+        return revision.oldest <= hit.generation <= revision.generation
 
     def _wanted(self, path: str) -> bool:
         if self.edited and path == self.edited:
