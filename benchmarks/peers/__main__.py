@@ -79,8 +79,9 @@ def run(arguments: argparse.Namespace, tools: dict[str, Tool]) -> None:
     kept, progress, began = results.read(arguments.json), Progress(), time.monotonic()
     machine = results.machine()
     for key, tool in tools.items():
-        sets = kept[key].sets if key in kept and arguments.resume else {}
-        kept[key] = results.Measured(tool.name, results.today(), machine, dict(sets))
+        before = kept[key].sets if key in kept else {}
+        stay = {name: rows for name, rows in before.items() if arguments.resume or name not in arguments.sets.split(",")}
+        kept[key] = results.Measured(tool.name, results.today(), machine, stay)
     for name in arguments.sets.split(","):
         subjects = load(arguments.corpus, arguments.repos, arguments.annotations, name == "whole", arguments.repositories)
         for number, subject in enumerate(subjects, 1):
