@@ -3,9 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_NAMES := BENCH CORPUS REPOEVAL LOCALISATION CLONES OWN CODE PACKAGES DENY WEIGHTS OUT
+BENCH_GIVEN = $(foreach name,$(BENCH_NAMES),$(if $($(name)),"$(name)=$($(name))"))
 NUMBERED = 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "needs Python 3.11 to 3.13: make setup PYTHON=python3.13")'
 
-.PHONY: help setup demo test test-cluster test-k8s test-full lint proto docs format loadtest clean
+.PHONY: help setup demo test test-cluster test-k8s test-full lint proto docs format loadtest bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-20s %s\n' "$$name" "$$about"; done
@@ -47,6 +49,11 @@ format: setup ## Format the code and sort its imports
 
 loadtest: setup ## Find how much an engine takes, and what it does when it gets more; 6 minutes on an idle machine
 	$(BIN)/python -m loadtest $(if $(REPO),--repo "$(REPO)")
+
+bench: setup ## Repeat the benchmarks: BENCH=folder CORPUS=checkouts; benchmarks/README.md says what else can be given
+	$(BIN)/python -m benchmarks.everything --list $(BENCH_GIVEN) >/dev/null && $(BIN)/uv sync --frozen --inexact --quiet --group bench
+	$(BIN)/python -m benchmarks.peers.probe || echo "without probe: it needs npm"
+	$(BIN)/python -m benchmarks.everything $(BENCH_GIVEN) $(if $(ONLY),--only $(ONLY))
 
 clean: ## Remove .venv and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.peers import plots, results, table
 from benchmarks.peers.bm25 import Bm25
-from benchmarks.peers.corpus import Subject, load
+from benchmarks.peers.corpus import SETS, Subject, load
 from benchmarks.peers.measure import Told, measure
 from benchmarks.peers.measuring import Failed
 from benchmarks.peers.nearcode_cli import Nearcode
@@ -77,9 +77,11 @@ class Progress:
 def run(arguments: argparse.Namespace, tools: dict[str, Tool]) -> None:
     """Measures every tool on a repository before the next one, so that what disturbs the machine disturbs them alike."""
     kept, progress, began = results.read(arguments.json), Progress(), time.monotonic()
+    machine = results.machine()
     for key, tool in tools.items():
-        sets = kept[key].sets if key in kept and arguments.resume else {}
-        kept[key] = results.Measured(tool.name, results.today(), results.machine(), dict(sets))
+        before = kept[key].sets if key in kept else {}
+        stay = {name: rows for name, rows in before.items() if arguments.resume or name not in arguments.sets.split(",")}
+        kept[key] = results.Measured(tool.name, results.today(), machine, stay)
     for name in arguments.sets.split(","):
         subjects = load(arguments.corpus, arguments.repos, arguments.annotations, name == "whole", arguments.repositories)
         for number, subject in enumerate(subjects, 1):
@@ -124,6 +126,12 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="measure nothing: tables and pictures of what is kept")
     parser.add_argument("--readme", type=Path, default=HERE / "README.md", help="the document whose tables are replaced")
     arguments = parser.parse_args()
+    if unknown := set(arguments.sets.split(",")) - set(SETS):
+        parser.error(f"--sets {', '.join(sorted(unknown))}: the sets are {', '.join(SETS)}")
+    try:
+        table.replaced(arguments.readme.read_text("utf-8"), "")
+    except (OSError, ValueError) as error:  # told now and not after an hour of measuring
+        parser.error(f"--readme: {error}")
     if not arguments.draw:
         if not (arguments.corpus and arguments.repos and arguments.annotations):
             parser.error("--corpus, --repos and --annotations are needed, or --draw")

@@ -54,17 +54,18 @@ def _speed(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, str])
                 continue
             one, look = sets[chosen], {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
             _asked(ask, one, look)
-            if one.index_seconds is not None:
-                index.plot(one.index_seconds / one.repositories, one.ndcg, markersize=9, linestyle="", **look)
+            mean = (one.index_seconds or 0.0) / one.repositories
+            index.plot(mean, one.ndcg, markersize=9, linestyle="", clip_on=False, **look)
         ask.set_ylabel(f"nDCG@10, {told}")
-        ask.set_xlabel("query, ms (p50): filled = kept in memory, hollow = a process a question")
-        index.set_xlabel("index from nothing, seconds a repository (mean)")
-        for one in (ask, index):
-            one.set_xscale("log")
-            one.grid(alpha=0.3)
-            one.xaxis.set_major_formatter("{x:g}")
-    _legend(figure, names)
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
+        ask.set_xlabel("a question, ms (p50)")
+        ask.set_xscale("log")
+        ask.xaxis.set_major_formatter("{x:g}")
+        index.set_xlabel("indexing a repository from nothing, s (mean; 0: no index)")
+        index.set_xlim(left=0)
+        for axis in (ask, index):
+            axis.grid(alpha=0.3)
+    _legend(figure, names, {"a tool kept in memory": "gray", "a process a question": "none"})
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     return figure
 
 
@@ -80,7 +81,8 @@ def _languages(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, s
     from matplotlib import pyplot
 
     languages = _ordered(tools)
-    figure, axes = pyplot.subplots(1, 2, figsize=(9.5, 0.32 * len(languages) + 1.6), sharey=True, squeeze=False)
+    height = 0.32 * len(languages) + 1.6
+    figure, axes = pyplot.subplots(1, 2, figsize=(9.5, height), sharey=True, squeeze=False)
     for axis, (chosen, told) in zip(axes[0], SETS.items(), strict=True):
         for number, sets in enumerate(tools.values()):
             if chosen not in sets:
@@ -99,10 +101,11 @@ def _languages(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, s
             )
         axis.set_yticks(range(len(languages)), languages)
         axis.set_xlim(0, 1.02)
+        axis.set_ylim(-0.6, len(languages) - 0.4)
         axis.set_xlabel(f"nDCG@10, {told}")
         axis.grid(alpha=0.3)
     _legend(figure, names)
-    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    figure.tight_layout(rect=(0, 0.6 / height, 1, 1))
     return figure
 
 
@@ -112,11 +115,15 @@ def _ordered(tools: Mapping[str, Mapping[str, Summary]]) -> Sequence[str]:
     return sorted(first.languages, key=lambda language: first.languages[language]) if first else []
 
 
-def _legend(figure: Any, names: Mapping[str, str]) -> None:
+def _legend(figure: Any, names: Mapping[str, str], fills: Mapping[str, str] | None = None) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=COLORS[number % len(COLORS)], marker=MARKERS[number % len(MARKERS)], linestyle="", label=name)
         for number, name in enumerate(names.values())
+    ]
+    handles += [
+        Line2D([], [], color="gray", marker="o", markerfacecolor=fill, linestyle="", label=name)
+        for name, fill in (fills or {}).items()
     ]
     figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False)

@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from nearcode.domain.errors import NearcodeError
+from nearcode.domain.repository import RepositoryStatus
 from nearcode.engine import client
 from nearcode.settings import Settings
 from nearcode.stores import tls_of
@@ -142,12 +144,18 @@ async def _engine(settings: Settings) -> Check:
     """Whether an engine answers: the running one, or one started for this question."""
     try:
         async with asyncio.timeout(_SECONDS), client(settings) as engine:
-            count = len(await engine.repositories.list_repositories(engine.user))
+            statuses = await engine.repositories.list_repositories(engine.user)
             found = "running" if engine.running else "starts on demand"
-            return Check("engine", found, f"{count} repositories", True)
+            return Check("engine", found, f"{len(statuses)} repositories", True, _anew(statuses))
     except (NearcodeError, TimeoutError) as error:
         text = str(error) or f"no answer in {_SECONDS:.0f} s"
         return Check("engine", "", "", False, f"{text}; see `nearcode logs`")
+
+
+def _anew(statuses: Sequence[RepositoryStatus]) -> str:
+    """What is told while repositories are indexed anew for this version, which only a running engine finishes."""
+    anew = sum(status.anew for status in statuses)
+    return f"{anew} of them are indexed anew: leave `nearcode run` on until `nearcode status` says ready" if anew else ""
 
 
 async def _language_model(settings: Settings) -> Check:

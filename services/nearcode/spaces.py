@@ -57,12 +57,6 @@ class Spaces(Stores):
             return bool(chat.url or self.model_folder(chat.profile))
         return chat.enabled == "on"
 
-    def _first_model(self, space: str) -> str:
-        """The model that the settings name for a space; empty for a chat space that is switched off or has none yet."""
-        if space == COMPLETION:
-            return self.settings.embedding.profile
-        return self.settings.embedding.chat.profile if self.has_chat else ""
-
     async def _begin(self, space: str, profile: str) -> None:
         """Gives a space its first model."""
         try:
@@ -92,21 +86,23 @@ class Spaces(Stores):
         return self._states.get(space)
 
     async def refresh(self, space: str) -> None:
-        """Asks for the state anew, and tells those who wait for changes. A space that has no model yet gets its first one: the
-        chat space maybe long after the start, when its model was pulled."""
-        first = self._first_model(space)
-        found = await (await self.states()).get(space) if first else None
-        if found is None and first and "ingestion" in self.targets:
-            await self._begin(space, first)
-            found = await (await self.states()).get(space)
-        state = found.state if found else None
-        if state is None and space == COMPLETION:
-            state = SpaceState(COMPLETION, first)
+        """Asks for the state anew, and tells those who wait for changes."""
+        state = SpaceState(space, self.settings.embedding.profile) if space == COMPLETION else await self._asked_state(space)
         changed = self._states.get(space) != state
         self._states[space], self._asked[space] = state, time.monotonic()
         if changed:
             for listener in self._listeners:
                 await listener()
+
+    async def _asked_state(self, space: str) -> SpaceState | None:
+        """What is kept of the chat space. Without a model yet it gets its first one, maybe long after the start, when that was
+        pulled. The completion space's model comes with the program and its settings: nothing is kept of it."""
+        first = self.settings.embedding.chat.profile if self.has_chat else ""
+        found = await (await self.states()).get(space) if first else None
+        if found is None and first and "ingestion" in self.targets:
+            await self._begin(space, first)
+            found = await (await self.states()).get(space)
+        return found.state if found else None
 
     async def follow_spaces(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Calls the listener now, and whenever a space's state has changed."""

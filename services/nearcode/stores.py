@@ -170,11 +170,13 @@ class Stores:
             await server.open()
             self._stack.push_async_callback(server.close)
             return server
-        from nearcode.adapters.qdrant_edge import EdgeChunkIndex
+        from nearcode.adapters.qdrant_edge import EdgeChunkIndex, clear_for
 
         first = space.name == COMPLETION and space.profile.name == self.settings.embedding.profile
-        folder = COMPLETION if first else space.collection
-        edge = EdgeChunkIndex(space, self.home.folder / "index" / folder, self._log("index"))
+        folder = self.home.folder / "index" / (COMPLETION if first else space.collection)
+        if first:
+            clear_for(space, folder)
+        edge = EdgeChunkIndex(space, folder, self._log("index"))
         await edge.open()
         self._children.append(edge.close)
         return edge

@@ -83,7 +83,7 @@ class MemoryIndex:
 
     def _hit(self, row: int, score: float) -> Hit:
         point = self._rows[row]
-        return Hit(point.id, point.chunk, score, point.trace)
+        return Hit(point.id, point.chunk, score, point.trace, point.generation)
 
     async def retire(self, repository: str, keep: Mapping[str, str | None], before: int) -> None:
         gone = [

@@ -62,6 +62,7 @@ class MemoryRevision:
     texts: Mapping[str, str]
     branch: str = "main"
     generation: int = 1
+    oldest: int = 0
     commit: str = "c0"
     terms: Counter[int] = field(init=False)
 

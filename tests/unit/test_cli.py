@@ -84,6 +84,14 @@ def test_status_prints_the_same_per_repository_with_its_state(indexed: Terminal,
     }  # fmt: skip
 
 
+def test_status_tells_how_much_is_indexed_anew_after_an_upgrade(terminal: Terminal, project: Path) -> None:
+    known = terminal.program.repositories
+    status = known.add(project, RepositoryState.INDEXING)
+    known.statuses[status.id] = replace(status, wanted=status.revision)
+    _, out, _ = terminal.run("status")
+    assert out == f"{project}: indexing, 2 files, 5 chunks, revision rev1, 1/2 files indexed anew\n"
+
+
 def test_status_of_nothing_says_how_to_begin(terminal: Terminal) -> None:
     code, out, err = terminal.run("status")
     assert (code, out) == (0, "")

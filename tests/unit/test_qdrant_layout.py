@@ -33,8 +33,9 @@ def test_a_chunk_comes_back_from_the_plain_form(chunk: Chunk) -> None:
 @given(CHUNKS)
 def test_a_chunk_and_its_trace_come_back_from_the_packed_form(chunk: Chunk) -> None:
     stored = layout.pack(point(chunk))
-    repository, path, blob, definitions, packed = (stored[field] for field in layout.EDGE_READ)
+    repository, path, blob, definitions, packed, generation = (stored[field] for field in layout.EDGE_READ)
     assert layout.unpack(repository, path, blob, definitions, packed) == (chunk, "00-t")
+    assert generation == point(chunk).generation
 
 
 @given(CHUNKS)

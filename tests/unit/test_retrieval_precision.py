@@ -1,10 +1,12 @@
 """How likely an answer is useful is said, and code that does not answer is not passed off as an answer."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nearcode.domain.retrieval import CodeCursor, Query
-from nearcode.retrieval.calibration import Curve, Model, judge, load_models
+from nearcode.retrieval.calibration import Curve, Model, judge, load_models, snippet_evidence
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -80,6 +82,12 @@ def test_whatever_was_learned_probabilities_fall_with_the_score(
     assert list(verdict.snippets) == sorted(verdict.snippets, reverse=True)
     assert all(0.0 <= each <= 1.0 for each in (*verdict.snippets, verdict.probability))
     assert verdict.useful == (verdict.kept > 0)
+    if scores and shown:  # to the bit what the curve says of each by itself
+        logit = model.answer.logit(shown)
+        each_by_itself = [
+            model.snippet.probability(snippet_evidence(logit, scores[0], *one[::-1])) for one in enumerate(scores)
+        ]
+        assert list(verdict.snippets) == list(accumulate(each_by_itself, min))
     assert all(each >= model.snippet_cutoff for each in verdict.snippets[: verdict.kept])
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import Context
+from nearcode.retrieval.diversity import AGAIN, spread
 from nearcode.retrieval.features import FEATURES, Asked, features
 from nearcode.retrieval.fusion import ChatLane, Lanes, fuse, gather
 from nearcode.retrieval.question import read_question
@@ -130,3 +131,20 @@ async def test_an_empty_file_still_gets_context() -> None:
 @pytest.mark.parametrize("question", ["???", "==>", "你好", "\u0000", "the", "a" * 100_000])
 async def test_odd_questions_are_answered(question: str) -> None:
     assert (await World(SHOP).ask(question)).plan == "hybrid"
+
+
+@settings(max_examples=50, deadline=None)
+@given(scores, st.dictionaries(st.sampled_from(["dense", "lexical", "file name", "no such feature"]), st.floats(-2.0, 2.0)))
+def test_features_that_are_weighed_at_once_count_as_if_one_by_one(dense: list[float], weights: dict[str, float]) -> None:
+    lanes, intent = Lanes(lane(dense), lane(dense[::-1])), read_question("discount of a cart")
+    at_once, one_by_one = gather(lanes), gather(lanes)
+    known = features(at_once, lanes, Asked.read(intent, {"discount": 0.75, "cart": 0.25}))
+    ranked = rank_by(weights, at_once, known, 0.3)
+    for at, candidate in enumerate(one_by_one):
+        for name, weight in weights.items():
+            if name in known:
+                candidate.add(name, 0.3 * weight * float(known[name][at]))
+    expected = spread(one_by_one, AGAIN)
+    assert [(each.hit.id, each.score, each.reasons) for each in ranked] == [
+        (each.hit.id, each.score, each.reasons) for each in expected
+    ]

@@ -7,6 +7,7 @@ shard meanwhile and come again as files change (docs/decisions/embedded-index.md
 import asyncio
 import json
 import logging
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from opentelemetry import trace
 
 from nearcode.adapters import qdrant_layout as layout
-from nearcode.adapters.qdrant_edge_wire import Batch, Lane, Page
+from nearcode.adapters.qdrant_edge_wire import Batch, Found, Lane, Page
 from nearcode.domain.errors import Conflict, NearcodeError, Reason, Unavailable
 from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint, may_find
 from nearcode.domain.principal import Scope
@@ -94,7 +95,7 @@ class EdgeChunkIndex:
             return [[] for _ in queries]
         answers = await self._call("search", sorted(scope.repositories), list(lanes.values()))
         found = dict(zip(lanes, answers, strict=True))
-        return [[_hit(*hit) for hit in found.get(index, ())] for index in range(len(queries))]
+        return [[_hit(hit) for hit in found.get(index, ())] for index in range(len(queries))]
 
     async def retire(self, repository: str, keep: Mapping[str, str | None], before: int) -> None:
         """See `ChunkIndex`."""
@@ -114,7 +115,7 @@ class EdgeChunkIndex:
         while True:
             page: Page = await self._call("scan", repository, following, SCAN_PAGE)
             for row, point in enumerate(page.points):
-                hit = _hit(*point)
+                hit = _hit(point)
                 yield StoredPoint(hit.id, layout.describe(hit.chunk), page.vectors[row * width : (row + 1) * width])
             following = page.following
             if following is None:
@@ -206,6 +207,18 @@ class EdgeChunkIndex:
         )
 
 
+def clear_for(space: IndexSpace, folder: Path) -> None:
+    """Deletes a store that another model made: no question of this one fits it, and all of it is made anew. One that a newer
+    version made, or that cannot be read, stays, and is told of by who opens it."""
+    try:
+        found = json.loads((folder / layout.FINGERPRINT).read_text())
+    except (OSError, ValueError):
+        return
+    if isinstance(found, dict) and not layout.is_newer(found) and found.get("profile") != space.profile.name:
+        _log.warning("the index of the model %s is deleted, and made anew for %s", found.get("profile"), space.profile.name)
+        shutil.rmtree(folder)
+
+
 def _batch(points: Sequence[Point], space: IndexSpace) -> Batch:
     import numpy as np  # not at the top: the child starts while it loads
 
@@ -237,6 +250,7 @@ def _lane(query: LaneQuery) -> Lane | None:
     return lane if len(terms) else None
 
 
-def _hit(point: str, score: float, repository: str, path: str, blob: str, definitions: list[str], packed: str) -> Hit:
+def _hit(found: Found) -> Hit:
+    point, score, repository, path, blob, definitions, packed, generation = found
     chunk, trace = layout.unpack(repository, path, blob, definitions, packed)
-    return Hit(point, chunk, score, trace)
+    return Hit(point, chunk, score, trace, generation)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-Found = tuple[str, float, str, str, str, list[str], str]
+Found = tuple[str, float, str, str, str, list[str], str, int]
 """Id, score, then the `EDGE_READ` fields of the layout."""
 
 

@@ -185,13 +185,13 @@ class Shard:
         return shard
 
     def _check_fingerprint(self) -> None:
-        file = self._folder / "index.json"
+        file = self._folder / layout.FINGERPRINT
         if file.exists():
             found = json.loads(file.read_text())
             if found != self._fingerprint:
                 raise Mismatch(f"{self._folder} holds {found}, this program needs {self._fingerprint}")
         elif (self._folder / "shard").exists():
-            raise ValueError("index.json is missing beside the points")
+            raise ValueError(f"{layout.FINGERPRINT} is missing beside the points")
         else:
             written = file.with_suffix(f".{os.getpid()}")
             written.write_text(json.dumps(self._fingerprint))
@@ -245,8 +245,8 @@ def _floats(raw: bytes) -> "array[float]":
 
 
 def _found(record: Any, score: float) -> Found:
-    repository, path, blob, definitions, packed = (record.payload[field] for field in layout.EDGE_READ)
-    return str(record.id), score, repository, path, blob, definitions, packed
+    repository, path, blob, definitions, packed, generation = (record.payload[field] for field in layout.EDGE_READ)
+    return str(record.id), score, repository, path, blob, definitions, packed, generation
 
 
 class Owner:

@@ -54,14 +54,17 @@ IN_MEMORY = (REPOSITORY, LIVE)
 EDGE_KEYWORDS = (REPOSITORY, SEARCHABLE, PATH, DEFINITIONS)
 """Fields with a keyword index in the embedded store; `path` also answers prefixes, so that it needs no `directories`."""
 
-EDGE_READ = (REPOSITORY, PATH, BLOB, DEFINITIONS, PACKED)
-"""What must be read of an embedded point to rebuild its chunk."""
+EDGE_READ = (REPOSITORY, PATH, BLOB, DEFINITIONS, PACKED, GENERATION)
+"""What must be read of an embedded point to rebuild its chunk and who wrote it."""
 
 CHUNK = (
     REPOSITORY, PATH, BLOB, "ordinal", "language", "kind", "start_line", "end_line", "text", "header",
     "scopes", DEFINITIONS, "references", "imports",
 )  # fmt: skip
 """The fields of a chunk itself."""
+
+FINGERPRINT = "index.json"
+"""The file with an embedded store's fingerprint."""
 
 _LISTS = ("scopes", DEFINITIONS, "references", "imports")
 _UNUSABLE = re.compile(r"[^A-Za-z0-9-]+")

@@ -14,8 +14,8 @@ from nearcode.adapters import qdrant_layout as layout
 from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint, may_find
 from nearcode.domain.principal import Scope
 
-READ = wire.WithPayloadSelector(include=wire.PayloadIncludeSelector(fields=[*layout.CHUNK, layout.TRACE]))
-"""What must be read of a point to rebuild its chunk."""
+READ = wire.WithPayloadSelector(include=wire.PayloadIncludeSelector(fields=[*layout.CHUNK, layout.TRACE, layout.GENERATION]))
+"""What must be read of a point to rebuild its chunk and who wrote it."""
 
 ORDERING = wire.WriteOrdering(type=wire.WriteOrderingType.Medium)
 """Writes of a shard pass through one of its copies, elected anew when its node is lost, so that all copies apply them in one
@@ -104,8 +104,7 @@ def hit(found: wire.ScoredPoint | wire.RetrievedPoint) -> Hit:
     """A found point; one that was only filtered scores 1."""
     payload = _plain(found.payload)
     score = found.score if isinstance(found, wire.ScoredPoint) else 1.0
-    trace = payload.pop(layout.TRACE, "")
-    return Hit(found.id.uuid, layout.chunk_of(payload), score, trace)
+    return Hit(found.id.uuid, layout.chunk_of(payload), score, payload.get(layout.TRACE, ""), payload[layout.GENERATION])
 
 
 def stored(found: wire.RetrievedPoint) -> StoredPoint:
@@ -113,7 +112,8 @@ def stored(found: wire.RetrievedPoint) -> StoredPoint:
     vector = found.vectors.vectors.vectors[layout.DENSE]
     values = vector.dense.data or vector.data  # servers before 1.16 fill the latter
     payload = _plain(found.payload)
-    payload.pop(layout.TRACE, None)
+    for name in (layout.TRACE, layout.GENERATION):  # not part of the digest
+        payload.pop(name, None)
     return StoredPoint(found.id.uuid, payload, np.array(values, np.float32).tobytes())
 
 

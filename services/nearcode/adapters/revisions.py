@@ -8,7 +8,7 @@ from nearcode.adapters.artifact_cache import CachedArtifacts
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact, ArtifactRevision
 from nearcode.domain.errors import NotFound
-from nearcode.domain.manifest import Manifests, Served
+from nearcode.domain.manifest import Manifest, Manifests, Served
 from nearcode.domain.repository import Revision
 from nearcode.events.bus import Bus
 
@@ -53,10 +53,11 @@ class ArtifactRevisions:
         if found is None or served is None:
             self._revisions.pop(repository, None)
         else:
-            await self._load(repository, found.manifest.live, served)
+            await self._load(found.manifest, served)
         self._asked[repository] = time.monotonic()
 
-    async def _load(self, repository: str, branch: str, served: Served) -> None:
+    async def _load(self, manifest: Manifest, served: Served) -> None:
+        repository, branch, first = manifest.repository, manifest.live, manifest.oldest
         # Not by generation: that begins anew when a repository is disconnected and connected again.
         if repository in self._revisions and self._artifact[repository] == served.artifact:
             return
@@ -64,7 +65,9 @@ class ArtifactRevisions:
             data = await self._artifacts.get(served.artifact)
         except NotFound:
             return  # replaced in this moment: the next look finds the newer one
-        revision = await asyncio.to_thread(lambda: ArtifactRevision(repository, branch, served.generation, Artifact.load(data)))
+        revision = await asyncio.to_thread(
+            lambda: ArtifactRevision(repository, branch, served.generation, Artifact.load(data), first)
+        )
         self._revisions[repository], self._artifact[repository] = revision, served.artifact
         while len(self._revisions) > _KEPT:
             oldest, _ = self._revisions.popitem(last=False)

@@ -2,7 +2,7 @@
 
 from nearcode.api.chunking.v1.chunking_pb2 import FileOutline
 from nearcode.api.repositories.v1 import repositories_pb2 as repositories
-from nearcode.chunking.assembly import add_chunk, distinct, flat
+from nearcode.chunking.assembly import LONGEST_IMPORT, add_chunk, distinct, flat
 from nearcode.chunking.grammars import grammar_for
 from nearcode.chunking.layout import lay_out
 from nearcode.chunking.shapes import DEFINITIONS, Shape
@@ -23,7 +23,7 @@ def outline(path: str, source: bytes, shape: Shape = DEFINITIONS) -> FileOutline
     except TooComplex as reason:
         return cut_by_lines(path, source, str(reason))
     result = FileOutline(language=grammar.name, state=repositories.FILE_STATE_INDEXED)
-    result.imports.extend(flat(distinct(found.imports, source)))
+    result.imports.extend(flat(distinct(found.imports, source, longest=LONGEST_IMPORT)))
     for piece in lay_out(found, shape):
         add_chunk(result, piece, found)
     return result

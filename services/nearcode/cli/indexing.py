@@ -94,7 +94,9 @@ def _row(status: RepositoryStatus) -> str:
     parts = [status.state.value, f"{status.files} files", f"{status.chunks} chunks"]
     if status.revision:
         parts.append(f"revision {status.revision[:12]}")
-    if status.state is RepositoryState.INDEXING and building.files_total:
+    if status.anew:
+        parts.append(f"{building.files_done}/{building.files_total} files indexed anew")
+    elif status.state is RepositoryState.INDEXING and building.files_total:
         parts.append(f"{building.files_done}/{building.files_total} files of the next revision")
     parts += [
         f"{one.space} {one.ratio:.0%}" + (f" of {one.profile}" if one.role == "building" else "")

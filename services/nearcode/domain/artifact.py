@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nearcode.domain.graph import LINKS, GraphFacts, Project
+from nearcode.domain.graph import GraphFacts, Project
 from nearcode.domain.repository import FileState, FileStatus, FileVersion
 
 _PROJECTS = "CREATE TABLE projects (kind TEXT NOT NULL, folder TEXT NOT NULL, name TEXT NOT NULL, aliases TEXT NOT NULL);"
@@ -58,14 +58,14 @@ class Artifact:
 
     @classmethod
     def plan(cls, repository: str, branch: str, generation: int, snapshot: Snapshot, served: "Artifact | None") -> "Artifact":
-        """The draft of a revision: file versions that the served one holds are taken over, the others are pending."""
+        """The draft of a revision: file versions that the served one holds are taken over, the others are pending. Without a
+        served one, as where another recipe made it, all are."""
         database = sqlite3.connect(":memory:", check_same_thread=False)
         database.executescript(_SCHEMA)
         database.execute("INSERT INTO meta VALUES (?, ?, ?, ?)", (repository, branch, generation, snapshot.commit))
         projects = [(each.kind, each.folder, each.name, json.dumps(dict(each.aliases))) for each in snapshot.projects]
         database.executemany("INSERT INTO projects VALUES (?, ?, ?, ?)", projects)
-        database.execute(f"PRAGMA user_version = {LINKS}")
-        known = served._rows() if served and served._links_version() == LINKS else {}
+        known = served._rows() if served else {}
         rows = [_taken_over(known.get(file.path), file) for file in snapshot.files]
         rows += [(other.path, other.blob, 0, other.state.value, other.reason, 0, b"", b"") for other in snapshot.others]
         database.executemany(f"INSERT INTO files ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -140,8 +140,7 @@ class Artifact:
         return np.unique(terms, return_counts=True)
 
     def graph_facts(self) -> GraphFacts:
-        """What the indexed files and the project files say of each other. An artifact that an earlier version made holds no
-        links; when another commit is wanted, all of it is indexed anew."""
+        """What the indexed files and the project files say of each other."""
         rows = self._database.execute("SELECT path, links, terms FROM files WHERE state = 'indexed' ORDER BY path").fetchall()
         projects = self._database.execute("SELECT kind, folder, name, aliases FROM projects ORDER BY folder, kind")
         return GraphFacts(
@@ -149,10 +148,6 @@ class Artifact:
             {path: terms for path, _, terms in rows},
             tuple(_project(*row) for row in projects),
         )
-
-    def _links_version(self) -> int:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        return int(version)
 
     def _rows(self) -> dict[str, tuple[object, ...]]:
         return {row[0]: row for row in self._database.execute(f"SELECT {_ROW} FROM files")}
@@ -171,8 +166,9 @@ def _project(kind: str, folder: str, name: str, aliases: str) -> Project:
 class ArtifactRevision:
     """A finished artifact as retrieval needs it: everything looked up in memory."""
 
-    def __init__(self, repository: str, branch: str, generation: int, artifact: Artifact) -> None:
+    def __init__(self, repository: str, branch: str, generation: int, artifact: Artifact, oldest: int = 0) -> None:
         self.repository, self.branch, self.generation, self.commit = repository, branch, generation, artifact.commit
+        self.oldest = oldest
         self._blobs = artifact.indexed()
         self._paths = tuple(self._blobs)
         self._terms, self._counts = artifact.term_counts()

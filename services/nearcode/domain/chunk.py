@@ -3,8 +3,9 @@
 import uuid
 from dataclasses import dataclass
 
-CHUNKER = "outline-2"
-"""Version of the chunker; part of every point's id, so that a new way to cut makes new points."""
+CHUNKER = "outline-3"
+"""Version of all that is made of a file: chunks and what is known of them, texts that are embedded, terms and links. Part of
+every point's id, so that a new way makes new points; and what an older one made is indexed anew."""
 
 _POINTS = uuid.UUID("6f0a5f3e-6f0c-5f57-9d7b-0f6a3a1f5c11")
 
@@ -30,6 +31,11 @@ class Chunk:
     definitions: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+
+
+def recipe(collection: str) -> str:
+    """What a file's points depend on beside the file: this program's way to cut it, and the collection with its model."""
+    return f"{CHUNKER} {collection}"
 
 
 def point_id(chunk: Chunk, model_profile: str) -> str:

@@ -9,9 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-LINKS = 1
-"""Version of what is packed: a revision takes over no files whose links an older version packed."""
-
 _IMPORT, _PART, _END, _BETWEEN = "\x01", "\t", "\n", b"\0"
 _LEVEL = 1
 """Of zlib: names shrink to a third, and a higher level wins a tenth more for twice the time."""
@@ -58,7 +55,7 @@ class GraphFacts:
 
 
 def pack_links(links: Links, room: int) -> bytes:
-    """In at most `room` bytes: imports go first, and what does not fit is left out. Names with control characters are none."""
+    """In at most `room` bytes: imports go first, and whatever does not fit is left out. Names have no control characters."""
     records: dict[str, None] = {}
     for each in links.imports:
         parts = [" ".join(each.target.split()), *each.names]
@@ -68,10 +65,9 @@ def pack_links(links: Links, room: int) -> bytes:
     kept: list[bytes] = []
     for record in records:
         data = f"{record}{_END}".encode("utf-8", "replace")
-        room -= len(data)
-        if room < 0:
-            break
-        kept.append(data)
+        if len(data) <= room:
+            room -= len(data)
+            kept.append(data)
     return b"".join(kept)
 
 

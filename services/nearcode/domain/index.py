@@ -70,12 +70,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A stored chunk that a lane found, with that lane's raw score."""
+    """A stored chunk that a lane found, with that lane's raw score, and the generation that wrote it."""
 
     id: str
     chunk: Chunk
     score: float
     trace: str = ""
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

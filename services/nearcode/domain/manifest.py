@@ -1,5 +1,9 @@
 """The manifest of a repository: which revision is wanted, which one is served. Only compare-and-set moves it.
 
+Points depend on a recipe: the program's way to cut files, and the collection with its model. Under another one the same commit
+is wanted once more and all of it indexed anew, while the points of the served revision answer. Generations tell the two apart:
+what is served was written by its generation or an earlier one, and nothing of it is written anew by a later one.
+
 A collection that is filled behind has a manifest of its own for each repository: what it wants is the artifact of the
 revision that is served, and what it serves is what it holds of that.
 """
@@ -49,6 +53,10 @@ class Manifest:
     fills: str = ""
     """The collection that is filled behind what is served; empty for the manifest of the repository itself."""
     policy: IndexPolicy = EVERYTHING
+    recipe: str = ""
+    """What the wanted revision is made with (domain/chunk.py); empty where a version made it that did not tell."""
+    since: int = 0
+    """The first generation of this recipe, until no point of an earlier one is left; else 0."""
     leaving: bool = False
     """Whether everything kept of it is being deleted, this manifest last."""
 
@@ -70,10 +78,22 @@ class Manifest:
     @property
     def settled(self) -> bool:
         """Whether nothing is being built and nothing of earlier revisions is left."""
-        return not self.retired and self.generation == (self.served.generation if self.served else 0)
+        return not self.retired and not self.since and self.generation == (self.served.generation if self.served else 0)
 
-    def want(self, commit: str) -> "Manifest":
-        """Wants another commit: the next generation. What was being built is given up."""
+    @property
+    def one_recipe(self) -> bool:
+        """Whether the served revision was made by the recipe of the wanted one."""
+        return self.served is not None and self.served.generation >= self.since
+
+    @property
+    def oldest(self) -> int:
+        """The first generation whose points the served revision may have."""
+        return self.since if self.one_recipe else 0
+
+    def want(self, commit: str, recipe: str = "") -> "Manifest":
+        """Wants another commit, or the same by another recipe: the next generation. What was being built is given up."""
+        made = recipe or self.recipe
+        other = bool(self.generation) and made != self.recipe
         given_up = () if self.up_to_date else (draft_name(self),)
         retired = (*self.retired, *(name for name in given_up if self.generation))
         now = time.time()
@@ -85,6 +105,8 @@ class Manifest:
             behind_since=self.behind_since or now,
             retired=retired,
             error="",
+            recipe=made,
+            since=self.generation + 1 if other else self.since,
             leaving=False,
         )
 

@@ -85,6 +85,11 @@ class RepositoryStatus:
     """Files of `revision` that should be in the index and are not."""
     policy: IndexPolicy = EVERYTHING
 
+    @property
+    def anew(self) -> bool:
+        """Whether the served commit is being indexed once more, as after an upgrade or under another policy."""
+        return self.state is RepositoryState.INDEXING and bool(self.revision) and self.revision == self.wanted
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -116,11 +121,13 @@ class Revisions(Protocol):
 
 
 class Revision(Protocol):
-    """A branch at a commit: an immutable map of paths to blobs."""
+    """A branch at a commit: an immutable map of paths to blobs. Its points were written by generations `oldest` to
+    `generation`; others are of another recipe (see domain/manifest.py)."""
 
     repository: str
     branch: str
     generation: int
+    oldest: int
     commit: str
 
     def blob(self, path: str) -> str | None:

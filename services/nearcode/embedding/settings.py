@@ -39,7 +39,8 @@ class EmbeddingSettings(ServiceSettings):
     """Settings of the embedding service."""
 
     profile: str = "nearcode-static-1"
-    """Name of the model profile that embeds (embedding/profiles.toml). Another one makes another index."""
+    """Name of the model profile that embeds (embedding/profiles.toml). Another one makes another index, of everything, at the
+    next start."""
     table: Path | None = None
     """Folder with a static model's `table.npy` and `words.txt`. Empty: the one in the package `nearcode-embedder`."""
     cache_bytes: int = Field(default=512 * 2**20, ge=0)

@@ -125,7 +125,9 @@ class Builder:
         except NotFound:
             pass  # the first time
         snapshot = await asyncio.to_thread(source.snapshot, manifest.wanted)
-        served = await self._kept(manifest.served.artifact) if manifest.served else None
+        if self._fills and manifest.since:  # nobody could tell its older points from newer ones; the served collection answers
+            await self._index.drop(manifest.repository)
+        served = await self._kept(manifest.served.artifact) if manifest.served and manifest.one_recipe else None
         draft = await asyncio.to_thread(
             Artifact.plan, manifest.repository, manifest.live, manifest.generation, snapshot, served
         )
@@ -225,25 +227,33 @@ class Builder:
         await self._tell(manifest)
         await self._on_served(manifest.repository)
         if manifest.retired:
-            keep: dict[str, str | None] = {}
-            current = (await self._kept(manifest.served.artifact)).indexed()
-            for name in manifest.retired:
-                for path, blob in (await self._versions(name)).items():
-                    if current.get(path) != blob:
-                        keep[path] = current.get(path)
-            if keep:
-                await self._index.retire(manifest.repository, keep, manifest.served.generation)
+            await self._retire(manifest, manifest.served)
         for name in (draft_name(manifest), *manifest.retired):
             await self._artifacts.delete(name)
         await self._builds.forget(manifest.served.artifact)
         for name in manifest.retired:
             await self._builds.forget(name.removesuffix(".draft"))
         self._building.pop(manifest.served.artifact, None)
-        if manifest.retired:
+        if manifest.retired or manifest.since:
             try:
-                await self._manifests.update(replace(manifest, retired=()), found.version)
+                await self._manifests.update(replace(manifest, retired=(), since=0), found.version)
             except Conflict:
                 log.info("cleaned again with the next revision", repository=manifest.repository)
+
+    async def _retire(self, manifest: Manifest, served: Served) -> None:
+        """Deletes what only retired revisions hold, and everything that another recipe made."""
+        keep: dict[str, str | None] = {}
+        others: dict[str, str | None] = {}
+        current = (await self._kept(served.artifact)).indexed()
+        for name in manifest.retired:
+            for path, blob in (await self._versions(name)).items():
+                others[path] = None
+                if current.get(path) != blob:
+                    keep[path] = current.get(path)
+        if keep:
+            await self._index.retire(manifest.repository, keep, served.generation)
+        if others and manifest.since:
+            await self._index.retire(manifest.repository, others, manifest.since - 1)
 
     async def _kept(self, artifact: str) -> Artifact:
         """Raises Conflict: what a manifest names is there, but for one that changed or was disconnected in this moment."""

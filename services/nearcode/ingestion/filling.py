@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.artifact import Artifact, Snapshot
+from nearcode.domain.chunk import recipe
 from nearcode.domain.errors import Conflict, NotFound
 from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, artifact_name, kept_names, manifest_key
@@ -52,14 +53,15 @@ class Filler:
 
     async def want(self, repository: str) -> None:
         """Wants the served revision in every collection that the repository's policy names, and nothing of it in the others.
-        Again changes nothing. Raises Unavailable."""
+        One that is about to be made anew is not followed: collections keep what they hold until then. Again changes nothing.
+        Raises Unavailable."""
         async with self._turns[repository]:
             found = await self.stores.manifests.get(repository)
             for fill in await self.fills() if found else ():
                 assert found
                 if not found.manifest.policy.wants(fill.space):
                     await self._forget(repository, fill.collection)
-                elif found.manifest.served:
+                elif found.manifest.one_recipe:
                     await self._want(found.manifest, fill.collection)
 
     async def build(self, event: events_pb2.FillWanted) -> None:
@@ -122,18 +124,18 @@ class Filler:
 
     async def _wish(self, manifest: Manifest, artifact: str, collection: str) -> Manifest:
         """The collection's manifest, with the artifact as its wish."""
-        manifests = self.stores.manifests
+        manifests, made = self.stores.manifests, recipe(collection)
         while True:
             found = await manifests.get(manifest.repository, collection)
-            if found and found.manifest.wanted == artifact and not found.manifest.error:
+            if found and (found.manifest.wanted, found.manifest.recipe, found.manifest.error) == (artifact, made, ""):
                 return found.manifest
             try:
                 if found:
-                    wish = found.manifest.want(artifact)
+                    wish = found.manifest.want(artifact, made)
                     await manifests.update(wish, found.version)
                 else:
                     bare = Manifest(manifest.repository, manifest.url, manifest.name, manifest.branch, fills=collection)
-                    wish = bare.want(artifact)
+                    wish = bare.want(artifact, made)
                     await manifests.create(wish)
             except Conflict:
                 continue  # another replica was faster

@@ -13,6 +13,7 @@ from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.address import Address
 from nearcode.domain.artifact import Artifact
 from nearcode.domain.backlog import Backlog, Queues
+from nearcode.domain.chunk import recipe
 from nearcode.domain.errors import Conflict, NotFound, Unavailable
 from nearcode.domain.index import ChunkIndex
 from nearcode.domain.manifest import Manifest, Versioned, artifact_name
@@ -42,6 +43,7 @@ class Ingestion:
     ) -> None:
         self._manifests, self._artifacts, self._bus = stores.manifests, stores.artifacts, stores.bus
         self._index, self.builder, self.filler = index, builder, filler
+        self._recipe = recipe(index.space.collection)
         self._open_source, self._queues = sources, queues
         self._departure = Departure(stores, sources, index, filler, queues)
         self._sources: dict[str, tuple[IndexPolicy, Source]] = {}
@@ -114,10 +116,10 @@ class Ingestion:
         snapshot = await asyncio.to_thread(source.snapshot)
         while True:
             manifest = found.manifest
-            if manifest.wanted == snapshot.commit and not manifest.error:
+            if (manifest.wanted, manifest.recipe, manifest.error) == (snapshot.commit, self._recipe, ""):
                 await self._say(manifest)
                 return manifest.status(self.builder.progress(manifest))
-            wanted = manifest.want(snapshot.commit)
+            wanted = manifest.want(snapshot.commit, self._recipe)
             try:
                 await self._manifests.update(wanted, found.version)
             except Conflict:
@@ -142,13 +144,26 @@ class Ingestion:
         await self._bus.publish(event, message_id=f"wanted-{artifact_name(manifest)}")
 
     async def resume(self) -> None:
-        """At start: says again what is wanted and not yet served, for a crash between the manifest and its event; and goes on
-        with what was being disconnected."""
+        """At start: says again what is wanted and not yet served, for a crash between the manifest and its event; wants anew
+        what another recipe made; and goes on with what was being disconnected."""
         for manifest in await self._manifests.all():
             if manifest.leaving:
                 await self._resume_departure(manifest)
+            elif manifest.generation and manifest.recipe != self._recipe:
+                await self._remake(manifest.repository)
             elif manifest.generation and not manifest.up_to_date:
                 await self.announce(manifest)
+
+    async def _remake(self, repository: str) -> None:
+        """Wants the same commit by this program's recipe."""
+        while (found := await self._manifests.get(repository)) and found.manifest.recipe != self._recipe:
+            wanted = found.manifest.want(found.manifest.wanted, self._recipe)
+            try:
+                await self._manifests.update(wanted, found.version)
+            except Conflict:
+                continue  # another process was faster
+            log.info("is indexed anew: another version made its index", repository=repository, was=found.manifest.recipe)
+            await self._say(wanted, new=True)
 
     async def want_fills(self) -> None:
         """Wants every collection that is filled behind to follow what is served."""

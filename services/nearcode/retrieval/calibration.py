@@ -10,7 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 CALIBRATION_FILE = Path(__file__).with_name("calibration.json")
 
@@ -43,6 +47,14 @@ class Curve:
     def probability(self, evidence: Mapping[str, float]) -> float:
         """From 0 to 1."""
         return logistic(self.logit(evidence))
+
+    def probabilities(self, evidence: Mapping[str, NDArray[np.float64]], count: int) -> list[float]:
+        """`probability` of each of `count` rows of evidence, to the bit: it is summed in the same order."""
+        total = np.zeros(count)
+        for name, weight in self.weights.items():
+            low, high = self.bounds.get(name, (-math.inf, math.inf))
+            total = total + weight * np.minimum(high, np.maximum(low, evidence.get(name, np.zeros(count))))
+        return [logistic(logit) for logit in (self.bias + total).tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +91,8 @@ def judge(model: Model, evidence: Mapping[str, float], scores: Sequence[float]) 
         return Verdict(0.0, (0.0,) * len(scores), useful=False, kept=0)
     logit = model.answer.logit(evidence)
     probability = logistic(logit)
-    snippets: list[float] = []
-    for rank, score in enumerate(scores):
-        own = model.snippet.probability(snippet_evidence(logit, scores[0], score, rank))
-        snippets.append(min(own, snippets[-1]) if snippets else own)
+    own = model.snippet.probabilities(_snippets_evidence(logit, scores), len(scores))
+    snippets = list(accumulate(own, min))
     useful = probability >= model.answer_cutoff
     kept = sum(each >= model.snippet_cutoff for each in snippets) if useful else 0
     return Verdict(probability, tuple(snippets), useful and kept > 0, kept)
@@ -92,6 +102,13 @@ def snippet_evidence(answer_logit: float, best: float, score: float, rank: int) 
     """What is known of a snippet beside its answer: how far below the best it lies, and its rank from 0."""
     behind = (best - score) / (abs(best) or 1.0)
     return {"answer": answer_logit, "behind": min(2.0, behind), "rank": math.log1p(rank)}
+
+
+def _snippets_evidence(answer_logit: float, scores: Sequence[float]) -> dict[str, NDArray[np.float64]]:
+    """`snippet_evidence` of each snippet of an answer, best first."""
+    behind = (scores[0] - np.array(scores)) / (abs(scores[0]) or 1.0)
+    ranks = np.array([math.log1p(rank) for rank in range(len(scores))])
+    return {"answer": np.full(len(scores), answer_logit), "behind": np.minimum(2.0, behind), "rank": ranks}
 
 
 def logistic(logit: float) -> float:

@@ -14,7 +14,8 @@ def spread(candidates: Sequence[Candidate], again: float) -> list[Candidate]:
     seen: dict[tuple[str, str], int] = defaultdict(int)
     for candidate in sorted(candidates, key=order):
         file = (candidate.hit.chunk.repository, candidate.hit.chunk.path)
-        candidate.add("file again", -(1.0 - again ** seen[file]) * abs(candidate.score))
+        if before := seen[file]:
+            candidate.add("file again", -(1.0 - again**before) * abs(candidate.score))
         seen[file] += 1
     return sorted(candidates, key=order)
 

@@ -82,8 +82,7 @@ def question_words(intent: Intent, idf: Idf) -> dict[str, float]:
 
 def chunk_stems(chunk: Chunk) -> frozenset[str]:
     """Stems of all words of a chunk, its path and its scopes."""
-    found = (name_stems(name) for name in (*count_identifiers(chunk.text), *chunk.scopes, *chunk.path.split("/")))
-    return frozenset().union(*found)
+    return frozenset().union(*map(name_stems, (*count_identifiers(chunk.text), *chunk.scopes, *chunk.path.split("/"))))
 
 
 def covered(words: Mapping[str, float], stems: frozenset[str]) -> float:

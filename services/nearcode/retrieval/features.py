@@ -6,6 +6,7 @@ Pure, and no look at an index. Every number lies between 0 and about 1, so that 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +28,7 @@ MANY = math.log1p(10)
 DEEP = 8
 """Folders above a file at which its depth counts 1."""
 _PUNCTUATION = ".:/#"
+_KIND_FEATURES = [(kind, f"{kind} file") for kind in KINDS]
 
 
 FEATURES = (
@@ -77,7 +79,8 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
 
 def _columns(chunks: Sequence[Chunk], read: Callable[[Chunk], Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
     rows = [read(chunk) for chunk in chunks]
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    columns = np.array([tuple(row.values()) for row in rows], np.float64).T
+    return dict(zip(rows[0], columns, strict=True))
 
 
 def _lanes(candidates: Sequence[Candidate], lanes: Lanes, symbolic: float) -> dict[str, NDArray[np.float64]]:
@@ -176,39 +179,56 @@ def _held(texts: Sequence[str], stems: Sequence[str]) -> NDArray[np.bool_]:
 def _definitions(chunk: Chunk, asked: Asked) -> dict[str, float]:
     """How well what the chunk defines is what was asked for: by its name, by the words of it, by two words in a row."""
     name, words, pairs = 0.0, 0.0, 0.0
+    stems = asked.words.keys()
     for definition in chunk.definitions:
-        last = definition.rstrip(_PUNCTUATION).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
-        name = max(name, asked.names.get(last.lower(), 0.0))
-        stems = name_stems(last)
-        shared = stems & asked.words.keys()
-        if shared:
-            words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(stems))
+        defined = _defined(definition)
+        if defined.name in asked.names:
+            name = max(name, asked.names[defined.name])
+        if stems.isdisjoint(defined.stems):
+            continue
+        shared = defined.stems & stems
+        words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
         if asked.pairs and len(shared) > 1:
-            own = set(pairwise(stem(word) for word in split_identifier(last)))
-            pairs = max(pairs, len(own & asked.pairs) / len(asked.pairs))
-    scopes = frozenset().union(*map(name_stems, chunk.scopes)) & asked.words.keys()
+            pairs = max(pairs, len(defined.pairs & asked.pairs) / len(asked.pairs))
+    scopes = frozenset().union(*map(name_stems, chunk.scopes)) if chunk.scopes else frozenset[str]()
     return {
         "defines asked name": name,
         "defines words": words,
         "defines words in a row": pairs,
-        "scope name": _sum(asked.words, scopes),
+        "scope name": _sum(asked.words, scopes & stems) if scopes else 0.0,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Defined:
+    """What is compared of a name: the last part of it in lower case, its stems and their pairs of neighbors."""
+
+    name: str
+    stems: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+
+
+@lru_cache(maxsize=20_000)
+def _defined(definition: str) -> _Defined:
+    last = definition.rstrip(_PUNCTUATION).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
+    return _Defined(last.lower(), name_stems(last), frozenset(pairwise(stem(word) for word in split_identifier(last))))
 
 
 def _path(path: str, asked: Asked) -> dict[str, float]:
     """How well a path is what was asked for, and which kinds of file it is that were not asked for."""
     facts = file_facts(path)
-    shared = facts.name & asked.words.keys()
-    of_name = _sum(asked.words, shared)
-    folders = (facts.folders & asked.words.keys()) - shared
+    stems = asked.words.keys()
+    shared = facts.name & stems
+    of_name = _sum(asked.words, shared) if shared else 0.0
+    folders = facts.folders & stems
     kinds = facts.kinds - asked.intent.asked
     return {
         "file name": of_name * len(shared) / max(1, len(facts.name)),
         "whole file name": of_name * (len(shared) == len(facts.name)),
-        "folder name": _sum(asked.words, folders),
-        "named path": float(any(path.endswith(each) for each in asked.intent.paths)),
+        "folder name": _sum(asked.words, folders - shared) if folders else 0.0,
+        "named path": float(any(path.endswith(each) for each in asked.intent.paths)) if asked.intent.paths else 0.0,
         "depth": min(1.0, path.count("/") / DEEP),
-        **{f"{kind} file": float(kind in kinds) for kind in KINDS},
+        **{name: float(kind in kinds) for kind, name in _KIND_FEATURES},
     }
 
 

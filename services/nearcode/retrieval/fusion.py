@@ -14,6 +14,8 @@ from nearcode.retrieval.neighborhood import Signals
 
 Place = tuple[str, str, str, int, int]
 
+NO_SIGNALS = Signals()
+
 DENSE_FOR_WORDS = 0.65
 """Weight of the dense lane for a question in words. A transformer earns .8; the static table is weaker where question and code
 share no word: .65 was the best of .5, .65, .8 and .9 on the development half of the retrieval benchmark."""
@@ -66,7 +68,7 @@ class Candidate:
     score: float = 0.0
     found_by: dict[str, LaneFind] = field(default_factory=dict)
     probability: float = 0.0
-    signals: Signals = field(default_factory=Signals)
+    signals: Signals = NO_SIGNALS
 
     def add(self, reason: str, value: float) -> None:
         """Adds a contribution."""
@@ -74,6 +76,11 @@ class Candidate:
         if value:
             self.reasons[reason] = self.reasons.get(reason, 0.0) + value
             self.score += value
+
+    def take(self, parts: Mapping[str, float]) -> None:
+        """Adds contributions by new reasons: multiples of GRAIN, none of them 0."""
+        self.reasons.update(parts)
+        self.score += sum(parts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +116,15 @@ def gather(lanes: Lanes) -> list[Candidate]:
         ("graph", lanes.graph.hits if lanes.graph else ()),
     ):
         for place, hit in enumerate(hits):
-            candidate = found.setdefault(_counterpart(found, hit) if name == "chat" else _place(hit), Candidate(hit))
+            key = _counterpart(found, hit) if name == "chat" else _place(hit)
+            candidate = found.get(key)
+            if candidate is None:
+                candidate = found[key] = Candidate(hit)
             candidate.found_by.setdefault(name, LaneFind(name, place + 1, hit.score))
     if graph := lanes.graph:
+        signals = {file: graph.signals(*file) for file in {place[:2] for place in found}}
         for candidate in found.values():
-            candidate.signals = graph.signals(candidate.hit.chunk.repository, candidate.hit.chunk.path)
+            candidate.signals = signals[candidate.hit.chunk.repository, candidate.hit.chunk.path]
     return list(found.values())
 
 

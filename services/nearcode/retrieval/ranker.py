@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearcode.retrieval.diversity import AGAIN, spread
-from nearcode.retrieval.fusion import Candidate, Lanes
+from nearcode.retrieval.fusion import GRAIN, Candidate, Lanes
 
 CHAT_SHARE = 0.5
 CHAT_FEATURES = {"dense": "chat", "dense above the last": "chat above the last", "dense rank": "chat rank"}
@@ -44,8 +44,10 @@ def rank_by(
     weights: Mapping[str, float], candidates: Sequence[Candidate], features: Mapping[str, NDArray[np.float64]], unit: float
 ) -> list[Candidate]:
     """Adds every weighed feature (shape (candidates,)) and sorts, best first."""
-    for name, weight in weights.items():
-        for candidate, value in zip(candidates, features.get(name, ()), strict=False):
-            if value:
-                candidate.add(name, unit * weight * float(value))
+    names = [name for name in weights if name in features]
+    if candidates and names:
+        weighed = np.stack([unit * weights[name] * features[name] for name in names], axis=1)
+        parts = np.rint(weighed / GRAIN) * GRAIN  # as Candidate.add does, at once
+        for candidate, row in zip(candidates, parts.tolist(), strict=True):
+            candidate.take({name: part for name, part in zip(names, row, strict=True) if part})
     return spread(candidates, AGAIN)

@@ -309,7 +309,7 @@ def checked(call: Call, found: Found) -> tuple[Lanes, Recheck]:
     edited = call.intent.edited.path if call.intent.edited else ""
     recheck = Recheck(call.scope, found.revisions, call.folder, edited)
     lanes = found.lanes
-    chat = ChatLane(recheck.keep(lanes.chat.hits), lanes.chat.whole) if lanes.chat else None
+    chat = ChatLane(recheck.keep(lanes.chat.hits, behind=True), lanes.chat.whole) if lanes.chat else None
     dense, lexical, definition = (_kept(recheck, hits) for hits in (lanes.dense, lanes.lexical, lanes.definition))
     if graph := lanes.graph.kept(recheck.keep) if lanes.graph else None:
         dense, lexical = joined(dense, graph.dense), joined(lexical, graph.lexical)
