@@ -80,7 +80,7 @@ def test_every_learned_weight_is_of_a_known_feature() -> None:
 async def test_a_name_finds_its_definition_first() -> None:
     context = await World(SHOP).ask("discount")
     assert paths(context)[0] == "shop/prices.py"
-    assert context.snippets[0].reasons["defines words for symbols"] > 0
+    assert context.snippets[0].reasons["definition lane"] > 0
 
 
 async def test_a_question_in_words_finds_the_file_that_answers() -> None:
