@@ -168,12 +168,6 @@ def _ending(parts: tuple[str, ...], modules: frozenset[tuple[str, ...]]) -> floa
     return (1.0 if len(parts) == 1 else 0.5) if parts[-1:] in modules else 0.0
 
 
-def imported_paths(imports: Imports, paths: Iterable[str]) -> list[str]:
-    """The paths that are likely to be imported, surest first."""
-    found = ((imported(imports, path), path) for path in paths)
-    return [path for strength, path in sorted(found, key=lambda item: (-item[0], item[1])) if strength]
-
-
 def import_words(imports: Sequence[str]) -> frozenset[str]:
     """The telling parts of import lines or module names as a chunk carries them, for comparing what two files import."""
     parts = (part for line in imports for part in _NAME.findall(line))

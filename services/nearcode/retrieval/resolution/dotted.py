@@ -126,5 +126,5 @@ def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def underscored(part: str) -> str:
-    """`PlugRouter` is `plug_router` in Elixir's paths."""
+    """`OrderView` is `order_view` in Elixir's paths."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", part).lower()

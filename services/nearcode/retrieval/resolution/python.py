@@ -8,7 +8,6 @@ from nearcode.domain.graph import Import
 from nearcode.retrieval.resolution.tree import Tree, shared
 
 _SUFFIXES = (".py", ".pyi", ".pyx", ".pxd")
-_PACKAGE = "__init__.py"
 _DEEPEST = 30
 """Parts of a module's name that are looked at."""
 _STANDARD = sys.stdlib_module_names - {"test"}

@@ -31,14 +31,6 @@ class Tree:
             found[posixpath.basename(path).lower()].append(path)
         return dict(found)
 
-    @cached_property
-    def folders_named(self) -> dict[str, list[str]]:
-        """Folders with files by the last part of their path in lower case, sorted."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for folder in sorted(self.folders):
-            found[posixpath.basename(folder).lower()].append(folder)
-        return dict(found)
-
     def files(self, folder: str, *extensions: str) -> list[str]:
         """Files directly in a folder that end with one of these."""
         return [path for path in self.folders.get(folder, ()) if path.endswith(extensions)]
