@@ -25,6 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 from nearcode import settings
 from nearcode.adapters.qdrant import QdrantChunkIndex
@@ -78,15 +79,17 @@ def packages(index: Path, count: int, chunks: int) -> list[Package]:
 
 
 def even(chosen: Sequence[Package]) -> list[Package]:
-    """Ordered so that the files are about as long at any time: else a tenth of long files would look slow."""
-    left, ordered, over = list(chosen), list[Package](), 0.0
-    mean = sum(one.size for one in chosen) / sum(one.files for one in chosen)
-    while left:
-        best = min(left, key=lambda one: abs(over + one.size - mean * one.files))
-        left.remove(best)
-        ordered.append(best)
-        over += best.size - mean * best.files
-    return ordered
+    """Ordered so that each tenth has about as many files and bytes, and begins with its largest packages: else one of long
+    files, or one that ends with a single large package, would look slow."""
+    files, size = sum(one.files for one in chosen), sum(one.size for one in chosen)
+    tenths: list[list[Package]] = [[] for _ in range(10)]
+    held = np.zeros((10, 2))  # shares of all files and bytes
+    for package in sorted(chosen, key=lambda one: -(one.files / files + one.size / size)):
+        share = np.array((package.files / files, package.size / size))
+        least = int(np.argmin(held @ share))
+        held[least] += share
+        tenths[least].append(package)
+    return [package for tenth in tenths for package in tenth]
 
 
 def _measured(one: dict[str, str]) -> Package:
@@ -147,6 +150,7 @@ def tenths(samples: Sequence[Sample]) -> list[dict[str, float]]:
                 "seconds": round(seconds, 1),
                 "files_a_second": round(files / seconds, 1),
                 "chunks_a_second": round(chunks / seconds, 1),
+                "cpu_ms_a_file": round((at.engine + at.qdrant - last.engine - last.qdrant) / files * 1e3, 2),
                 "engine_cpu_ms_a_chunk": round((at.engine - last.engine) / max(1, chunks) * 1e3, 3),
                 "qdrant_cpu_ms_a_chunk": round((at.qdrant - last.qdrant) / max(1, chunks) * 1e3, 3),
             }
@@ -156,62 +160,89 @@ def tenths(samples: Sequence[Sample]) -> list[dict[str, float]]:
 
 
 async def stored(index: QdrantChunkIndex, server: Server, folder: Path, idle: dict[str, int]) -> dict[str, Any]:
-    """What lies in the server when its graph is built: points, segments, bytes of a point by part."""
+    """What lies in the server: points, segments, bytes of a point by part, on disk and in memory."""
     info = await index._store.info()
-    used, held = disk(folder / "storage"), memory(server)
-    points = max(1, int(info.points_count))
+    used, points = disk(folder / "storage"), max(1, int(info.points_count))
     return {
         "points": points,
         "segments": int(info.segments_count),
         "disk_a_point": {part: round(size / points) for part, size in used.most_common()} | {"all": used.total() // points},
-        "memory_a_point": {kind: round((held[kind] - idle[kind]) / points) for kind in held},
+        "memory_a_point": memory_a_point(server, idle, points),
     }
+
+
+def memory_a_point(server: Server, idle: dict[str, int], points: int) -> dict[str, int]:
+    """Bytes more than the empty server had, by kind."""
+    return {kind: round((size - idle[kind]) / points) for kind, size in memory(server).items()}
 
 
 # The run
 
 
 async def run(options: argparse.Namespace, folder: Path, server: Server, events: Server) -> dict[str, Any]:
-    chosen, figures = packages(options.packages, options.repositories, options.chunks), dict[str, Any]()
-    configured = settings.load(
-        overrides={
-            "home": str(folder / "home"),
-            "embedding": {"chat": {"enabled": "off"}},
-            "ingestion": {"watch": False},
-            "events": {"url": events.url, "monitor_url": events.monitor_url},
-            "index": {"url": server.url, "grpc_port": server.ports["grpc"]},
-        }
-    )
-    kept = folder / "loaded.json"
-    async with App(configured, SERVICES) as app:
-        idle = memory(server)
+    """Fills the server, unless it is filled, and asks it. Lanes alone, memory and disk are measured after it was restarted:
+    what building graphs took is given back then."""
+    chosen, idle = packages(options.packages, options.repositories, options.chunks), memory(server)
+    where = {"url": server.url, "grpc_port": server.ports["grpc"]}
+    overrides = {
+        "home": str(folder / "home"),
+        "embedding": {"chat": {"enabled": "off"}},
+        "ingestion": {"watch": False},
+        "events": {"url": events.url, "monitor_url": events.monitor_url},
+        "index": where,
+    }
+    async with App(settings.load(overrides=overrides), SERVICES) as app:
         await app.warm()
         await app.start_workers()
-        index = await app.index()
-        assert isinstance(index, QdrantChunkIndex)
-        if not kept.exists():
-            ids, samples = await load(app, chosen, server)
-            began = time.perf_counter()
-            await eventually(index.indexed, 7200, "the graph is still being built")
-            figures = {"loading": {"seconds": round(samples[-1].seconds, 1), "tenths": tenths(samples)}}
-            figures["loading"]["graph_seconds_after"] = round(time.perf_counter() - began, 1)
-            figures["loading"]["cpu_seconds"] = {"engine": round(_engine_cpu()), "qdrant": round(cpu(server.pid))}
-            figures["stored"] = await stored(index, server, folder / "qdrant", idle)
-            kept.write_text(json.dumps({"ids": ids, "figures": figures}))
-            show(figures)
-        loaded: dict[str, dict[str, Any]] = json.loads(kept.read_text())
-        ids, figures = loaded["ids"], loaded["figures"]
-        await eventually(index.indexed, 7200, "the graph is still being built")
+        ids, figures = await filled(app, chosen, server, folder / "loaded.json")
+        space, points = (await app.index()).space, figures["loading"]["chunks"]
+        figures["memory_a_point_after_loading"] = memory_a_point(server, idle, points)
         asked = questions({ids[one.name]: one.folder for one in chosen}, options.queries)
-        callers = scopes(list(ids.values()), options.readable)
         figures["load_average"] = psutil.getloadavg()
-        figures["retrieval"], queries = await whole(app, server, asked, callers)
-        figures["index"] = await lanes(index, server, queries)
-        held = memory(server)
-        figures["memory_a_point_after"] = {
-            kind: round((held[kind] - idle[kind]) / figures["stored"]["points"]) for kind in held
-        }
+        figures["retrieval"], queries = await whole(app, server, asked, scopes(list(ids.values()), options.readable))
+    server.stop()
+    server.start()
+    index = QdrantChunkIndex(space, server.url, grpc_port=server.ports["grpc"], seconds=60)
+    await eventually(index.healthy, 60, "the server is not back")
+    figures["index"] = await lanes(index, server, queries)
+    figures["stored"] = await stored(index, server, folder / "qdrant", idle)
+    await index.close()
     return figures
+
+
+async def filled(app: App, chosen: Sequence[Package], server: Server, kept: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """The repositories by package, and how the load went, now or when it was done."""
+    index = await app.index()
+    assert isinstance(index, QdrantChunkIndex)
+    if found := remembered(kept):
+        await eventually(index.indexed, 7200, "the graph is still being built")
+        return found["ids"], {"loading": found["loading"]}
+    ids, samples = await load(app, chosen, server)
+    began = time.perf_counter()
+    await eventually(index.indexed, 7200, "the graph is still being built")
+    figures = {
+        "repositories": len(ids),
+        "files": samples[-1].files,
+        "chunks": samples[-1].chunks,
+        "seconds": round(samples[-1].seconds, 1),
+        "graph_seconds_after": round(time.perf_counter() - began, 1),
+        "cpu_seconds": {"engine": round(_engine_cpu()), "qdrant": round(cpu(server.pid))},
+        "tenths": tenths(samples),
+    }
+    show({"loading": figures})
+    remember(kept, {"ids": ids, "loading": figures})
+    return ids, {"loading": figures}
+
+
+def remembered(kept: Path) -> dict[str, Any] | None:
+    """What an earlier run loaded into this folder."""
+    found: dict[str, Any] | None = json.loads(kept.read_text()) if kept.exists() else None
+    return found
+
+
+def remember(kept: Path, loaded: dict[str, Any]) -> None:
+    """For later runs."""
+    kept.write_text(json.dumps(loaded))
 
 
 def show(figures: dict[str, Any]) -> None:

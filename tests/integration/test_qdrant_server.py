@@ -179,7 +179,7 @@ async def test_a_silent_node_holds_up_one_call_and_not_the_next(tmp_path: Path, 
         await index.close()
 
 
-async def test_a_collection_without_int8_vectors_gets_them(qdrant: Server) -> None:
+async def test_a_collection_of_earlier_settings_is_brought_to_those_of_now(qdrant: Server) -> None:
     index = connect(qdrant, "plain")
     dense = wire.VectorParams(size=16, distance=wire.Distance.Cosine)
     request = wire.CreateCollection(
@@ -192,5 +192,6 @@ async def test_a_collection_without_int8_vectors_gets_them(qdrant: Server) -> No
     await index.open()
     config = (await index._store.info()).config
     assert config.quantization_config.HasField("scalar")
+    assert config.hnsw_config.full_scan_threshold == layout.scanned_kilobytes(SPACE)
     assert config.params.vectors_config.params_map.map[layout.DENSE].on_disk
     await index.close()

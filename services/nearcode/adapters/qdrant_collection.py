@@ -131,7 +131,9 @@ class Collection:
             collection_name=self.name,
             vectors_config=wire.VectorsConfig(params_map=wire.VectorParamsMap(map={layout.DENSE: dense})),
             sparse_vectors_config=wire.SparseVectorConfig(map={layout.LEXICAL: lexical}),
-            hnsw_config=wire.HnswConfigDiff(m=layout.HNSW_M, payload_m=layout.HNSW_M),
+            hnsw_config=wire.HnswConfigDiff(
+                m=layout.HNSW_M, payload_m=layout.HNSW_M, full_scan_threshold=layout.scanned_kilobytes(self._space)
+            ),
             quantization_config=wire.QuantizationConfig(scalar=_quantization()),
             on_disk_payload=True,
             shard_number=self._copies.shards,
@@ -165,6 +167,8 @@ class Collection:
         if (params.replication_factor, params.write_consistency_factor) != (wanted.replicas, wanted.write_consistency):
             change.params.replication_factor = wanted.replicas
             change.params.write_consistency_factor = wanted.write_consistency
+        if config.hnsw_config.full_scan_threshold != (scanned := layout.scanned_kilobytes(self._space)):
+            change.hnsw_config.full_scan_threshold = scanned
         if not config.quantization_config.HasField("scalar"):
             change.quantization_config.scalar.CopyFrom(_quantization())
         if not params.vectors_config.params_map.map[layout.DENSE].on_disk:
