@@ -52,8 +52,10 @@ STEPS = (
     Step(
         "out-of-fold",
         (*RETRIEVAL, *LEARNING),
-        "-m training.ranker roots={OUT}/roots.pickle:1 whole={OUT}/whole.pickle:1 packages={OUT}/packages.pickle:0.5",
+        "-m training.ranker --first {OUT}/packages.pickle roots={OUT}/roots.pickle:.5 whole={OUT}/whole.pickle:.5",
     ),
+    Step("ablation", RETRIEVAL, "-m benchmarks.ablation roots={OUT}/roots.pickle whole={OUT}/whole.pickle"),
+    Step("table", RETRIEVAL, f"-m training.embedder.benchmark {CORPUS}"),
     Step("precision", RETRIEVAL, f"-m benchmarks.precision {CORPUS} --json {{OUT}}/precision.json"),
     Step("completion", ("REPOEVAL",), "-m benchmarks.completion --checkout {REPOEVAL} --json {OUT}/completion.json"),
     Step(
