@@ -2,9 +2,9 @@
 
     python -m benchmarks.ablation roots=roots.pickle whole=whole.pickle [--json FILE]
 
-Weights stay as they are shipped: what is left out says nothing and nothing takes its place. So a row tells what a question loses
-when a lane is late, or what a feature does beside all others; features that say much the same show little. Differences are
-paired by question, with a 95 % bootstrap interval over repositories and the questions in each.
+Weights stay as they are shipped: what is left out says nothing and nothing takes its place. So a row tells what a question
+loses when a lane is late, or what a feature does beside all others; features that say much the same show little. Differences
+are paired by question, with a 95 % bootstrap interval over repositories and the questions in each.
 """
 
 import argparse
@@ -19,11 +19,11 @@ import numpy as np
 from nearcode.retrieval.fusion import Lanes
 from nearcode.retrieval.ranker import weights_for
 from numpy.typing import NDArray
-from training.ranker.folds import ndcg
-from training.ranker.matrices import Matrix, matrix
 
 from benchmarks.lab import Asked, Bench
 from benchmarks.scoring import interval
+from training.ranker.folds import ndcg
+from training.ranker.matrices import Matrix, matrix
 
 Scores = dict[str, NDArray[np.float64]]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nearcode.adapters.static_embedder import QUESTION_POWER
 from nearcode.chunking.outline import outline
 from nearcode.domain.languages import language_of
 from nearcode.domain.terms import count_words
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from training.embedder.matrices import Vocabulary
 from training.embedder.questions import Asked
-from training.embedder.scoring import QUESTION_POWER, Examination, chunk_vectors, examinations, unit
+from training.embedder.scoring import Examination, chunk_vectors, examinations, unit
 
 Target = tuple[str, int, int]
 

@@ -16,8 +16,8 @@ from nearcode.retrieval.diversity import AGAIN, spread
 from nearcode.retrieval.fusion import GRAIN, Candidate, Lanes
 
 CHAT_SHARE = 0.5
-"""What the transformer's features count of what the static vectors' count. nDCG@10 of 328 questions about 10 public packages with
-bge-small-en-v1.5: .9465, with a share of .25 .9383, of .75 .9437; without the lane .9365."""
+"""What the transformer's features count of what the static vectors' count. nDCG@10 of 328 questions about 10 public packages
+with bge-small-en-v1.5: .9465, with a share of .25 .9383, of .75 .9437; without the lane .9365."""
 CHAT_FEATURES = {"dense": "chat", "dense above the last": "chat above the last", "dense rank": "chat rank"}
 """Whose weight is shared with which."""
 WEIGHTS_FILE = Path(__file__).with_name("ranker.json")
