@@ -245,7 +245,8 @@ def _floats(raw: bytes) -> "array[float]":
 
 
 def _found(record: Any, score: float) -> Found:
-    repository, path, blob, definitions, packed, generation = (record.payload[field] for field in layout.EDGE_READ)
+    payload = record.payload  # once: each look converts all of it
+    repository, path, blob, definitions, packed, generation = (payload[field] for field in layout.EDGE_READ)
     return str(record.id), score, repository, path, blob, definitions, packed, generation
 
 

@@ -27,6 +27,8 @@ CLOSE_SECONDS = 10.0
 _LENGTH = struct.Struct("<Q")
 _BUFFER = 2**24
 """Bytes of an answer that are buffered before the child has to wait: one batch of vectors."""
+_PIPE = 2**20
+"""Bytes of the pipe for answers: what a process may ask for without privileges."""
 _PARENT = "NEARCODE_PARENT_PID"
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -126,8 +128,7 @@ class Worker:
     async def _exchange(self, process: asyncio.subprocess.Process, body: bytes) -> tuple[bool, Any]:
         assert process.stdin and process.stdout
         try:
-            process.stdin.write(_LENGTH.pack(len(body)))
-            process.stdin.write(body)
+            process.stdin.writelines((_LENGTH.pack(len(body)), body))  # one system call
             await process.stdin.drain()
             (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
             answer: tuple[bool, Any] = pickle.loads(await process.stdout.readexactly(length))
@@ -162,6 +163,7 @@ def serve(handle: Callable[[Any], Any], prepare: Callable[[], None] = lambda: No
     requests = os.fdopen(os.dup(0), "rb", buffering=2**20)
     answers = os.fdopen(os.dup(1), "wb", buffering=2**20)
     os.dup2(2, 1)  # a stray print must not break the frames
+    _widen(answers.fileno())
     prepare()
     while len(head := requests.read(_LENGTH.size)) == _LENGTH.size:
         body = requests.read(_LENGTH.unpack(head)[0])
@@ -169,6 +171,15 @@ def serve(handle: Callable[[Any], Any], prepare: Callable[[], None] = lambda: No
         answers.write(_LENGTH.pack(len(answer)))
         answers.write(answer)
         answers.flush()
+
+
+def _widen(pipe: int) -> None:
+    """Lets a pipe hold a whole answer, where the system allows it: else owner and child take turns every 64 KB."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def _answer(handle: Callable[[Any], Any], body: bytes) -> bytes:
