@@ -18,6 +18,7 @@ from nearcode.ingestion.ignore import IGNORE_FILES, IgnoreFile, IgnoreRules
 from nearcode.ingestion.projects import Projects
 from nearcode.ingestion.selection import LEFT_OUT_FOLDERS, Selection
 
+_IGNORING = frozenset(IGNORE_FILES)
 _RACY_NS = 2_000_000_000
 """A file this young may change again without changing its time stamp: it is read again (git calls this racy)."""
 
@@ -39,6 +40,7 @@ class FolderSource:
     def __init__(self, root: Path, selection: Selection) -> None:
         self._root, self._selection = root, selection
         self._known: dict[str, _Known] = {}
+        self._verdicts: dict[str, tuple[int, str, bool]] = {}
         self._projects, self._described = Projects(), list[FileVersion]()
         self._last: Snapshot | None = None
 
@@ -64,7 +66,8 @@ class FolderSource:
         """The bytes of file versions; none for a file that is not what it was."""
         for file in files:
             try:
-                data = (self._root / file.path).read_bytes()
+                with open(f"{self._root}/{file.path}", "rb", buffering=0) as opened:
+                    data = opened.read()
             except OSError:
                 data = b""
             yield Blob(file, data if blob_id(data) == file.blob else None)
@@ -86,12 +89,13 @@ class FolderSource:
         folders = [""]
         while folders:
             folder = folders.pop()
-            self._add_ignore_files(rules, {folder}, gitignore=not git)
             try:
-                entries = sorted(os.scandir(self._root / folder), key=lambda entry: entry.name)
+                entries = sorted(os.scandir(f"{self._root}/{folder}"), key=lambda entry: entry.name)
             except OSError as error:
                 others.append(FileStatus(f"{folder}/", "", FileState.FAILED, f"cannot be read: {error.strerror}"))
                 continue
+            if not _IGNORING.isdisjoint(entry.name for entry in entries):
+                self._add_ignore_files(rules, {folder}, gitignore=not git)
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if not entry.is_dir(follow_symlinks=False):
@@ -113,9 +117,9 @@ class FolderSource:
             every |= {str(parent) for folder in folders for parent in Path(folder).parents} - {"."} | {""}
         for folder in sorted(every):
             for name in IGNORE_FILES if gitignore else IGNORE_FILES[1:]:
-                file = self._root / folder / name
-                if file.is_file() and not file.is_symlink():
-                    rules.add(IgnoreFile.parse(folder, name, file.read_text("utf-8", "replace")))
+                file = f"{self._root}/{folder}/{name}"
+                if os.path.isfile(file) and not os.path.islink(file):
+                    rules.add(IgnoreFile.parse(folder, name, Path(file).read_text("utf-8", "replace")))
 
     def _git_files(self) -> list[str] | None:
         """What git would list: tracked and new files, by git's own reading of every ignore rule. None outside of git."""
@@ -142,15 +146,24 @@ class FolderSource:
         except OSError as error:
             others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
             return
-        if stat.S_ISREG(info.st_mode) and self._selection.describes(path, info.st_size):
+        left_out, describes = self._verdict(path, info.st_size)
+        if describes and stat.S_ISREG(info.st_mode):
             self._describe(path, info)
-        if reason := _not_regular(info.st_mode) or self._selection.why_left_out(path, info.st_size):
+        if reason := _not_regular(info.st_mode) or left_out:
             others.append(FileStatus(path, "", FileState.SKIPPED, reason))
             return
         try:
             files.append(FileVersion(path, self._blob(path, info), info.st_size))
         except OSError as error:
             others.append(FileStatus(path, "", FileState.FAILED, f"cannot be read: {error.strerror}"))
+
+    def _verdict(self, path: str, size: int) -> tuple[str, bool]:
+        """Why the rules leave a file out, and whether it describes a project; remembered as long as its size stays."""
+        known = self._verdicts.get(path)
+        if known is None or known[0] != size:
+            known = size, self._selection.why_left_out(path, size), self._selection.describes(path, size)
+            self._verdicts[path] = known
+        return known[1], known[2]
 
     def _describe(self, path: str, info: os.stat_result) -> None:
         """A project file is read whatever becomes of it; one that cannot be read says nothing."""
