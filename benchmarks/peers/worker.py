@@ -99,7 +99,7 @@ def semble_bm25(folder: Path, home: Path) -> Search:
     import semble.index.index as building
     from semble.cache import save_index_to_cache
 
-    dense.load_model = building.load_model = no_model  # type: ignore[attr-defined]
+    vars(dense)["load_model"] = vars(building)["load_model"] = no_model
     made = SembleIndex.from_path(folder, model_path="none")
     save_index_to_cache(made, str(folder))
 
