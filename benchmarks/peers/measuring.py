@@ -35,7 +35,9 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str], good: froz
     """Runs a command in a folder, looking at its memory `every` so many seconds. Raises Failed."""
     nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
     began = time.perf_counter()
-    with subprocess.Popen(command, cwd=folder, env=env, stdin=nothing, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdin=nothing, stdout=pipe, stderr=pipe, encoding="utf-8", errors="replace"
+    ) as process:
         watch = Watch([process.pid], every) if every else None
         output, errors = process.communicate()
         seconds = time.perf_counter() - began
@@ -52,7 +54,7 @@ class Session:
         self._command = command
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the session
         self._process = subprocess.Popen(
-            command, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+            command, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, encoding="utf-8"
         )
 
     @property
