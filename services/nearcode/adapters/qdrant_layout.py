@@ -70,6 +70,7 @@ CHUNK = (
 FINGERPRINT = "index.json"
 """The file with an embedded store's fingerprint."""
 
+_DECODE = json.JSONDecoder().raw_decode
 _LISTS = ("scopes", DEFINITIONS, "references", "imports")
 _UNUSABLE = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -180,7 +181,7 @@ def pack(point: "Point") -> dict[str, Any]:
 
 def unpack(repository: str, path: str, blob: str, definitions: Iterable[str], packed: str) -> tuple[Chunk, str]:
     """The chunk and the trace of an embedded point, from its `EDGE_READ` fields."""
-    ordinal, language, kind, start, end, text, header, scopes, references, imports, _live, trace = json.loads(packed)
+    ordinal, language, kind, start, end, text, header, scopes, references, imports, _live, trace = _DECODE(packed)[0]
     chunk = Chunk(
         repository, path, blob, ordinal, language, kind, start, end, text, header,
         tuple(scopes), tuple(definitions), tuple(references), tuple(imports),

