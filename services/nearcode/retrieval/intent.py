@@ -22,7 +22,8 @@ class Intent:
 
     `text` is embedded; `terms` are lexical terms with their weight before idf; `names` may be defined somewhere;
     `stems` stand for the words that count, with one of the words for its weight; `paths` were named; `symbolic` says how
-    much of the question is code (0 to 1); `asked` names the kinds of files it asks for, which are else ranked lower.
+    much of the question is code (0 to 1); `asked` names the kinds of files it asks for, which are else ranked lower;
+    `emphasis` says how much more or less than others a stem counts, and is there for issues only.
     """
 
     text: str
@@ -33,9 +34,10 @@ class Intent:
     symbolic: float = 0.0
     asked: frozenset[str] = frozenset()
     edited: Edited | None = None
+    emphasis: Mapping[str, float] = field(default_factory=dict)
 
     def word_shares(self, idf: Idf) -> dict[str, float]:
         """How much of the question each stem is: shares of idf that sum to 1."""
-        weights = {stem: idf.weight(term_id(word)) for stem, word in self.stems.items()}
+        weights = {stem: idf.weight(term_id(word)) * self.emphasis.get(stem, 1.0) for stem, word in self.stems.items()}
         total = sum(weights.values())
         return {stem: weight / total for stem, weight in weights.items()} if total else {}
