@@ -34,6 +34,7 @@ from nearcode.domain.languages import language_of
 
 from benchmarks.index_size import disk, memory
 from benchmarks.scale_asking import SEED, cpu, lanes, questions, scopes, whole
+from tests import servers
 from tests.servers import Server, eventually, nats_server, qdrant_server
 
 SERVICES = ("ingestion", "chunking", "embedding", "retrieval")
@@ -180,43 +181,45 @@ def memory_a_point(server: Server, idle: dict[str, int], points: int) -> dict[st
 
 
 async def run(options: argparse.Namespace, folder: Path, server: Server, events: Server) -> dict[str, Any]:
-    """Fills the server, unless it is filled, and asks it. Lanes alone, memory and disk are measured after it was restarted:
-    what building graphs took is given back then."""
+    """Fills the server, unless it is filled, and asks it, by a process of retrieval alone. The server is restarted in between:
+    what building graphs took of its memory is given back then."""
     chosen, idle = packages(options.packages, options.repositories, options.chunks), memory(server)
-    where = {"url": server.url, "grpc_port": server.ports["grpc"]}
     overrides = {
         "home": str(folder / "home"),
         "embedding": {"chat": {"enabled": "off"}},
         "ingestion": {"watch": False},
         "events": {"url": events.url, "monitor_url": events.monitor_url},
-        "index": where,
+        "index": {"url": server.url, "grpc_port": server.ports["grpc"]},
     }
-    async with App(settings.load(overrides=overrides), SERVICES) as app:
+    configured, kept = settings.load(overrides=overrides), folder / "loaded.json"
+    found = remembered(kept)
+    if not found:
+        async with App(configured, SERVICES) as app:
+            found = await filled(app, chosen, server)
+            found["loading"]["memory_a_point"] = memory_a_point(server, idle, found["loading"]["chunks"])
+        remember(kept, found)
+        server.stop()
+        server.start()
+    ids, figures = found["ids"], {"loading": found["loading"]}
+    asked = questions({ids[one.name]: one.folder for one in chosen}, options.queries)
+    async with App(configured, ("retrieval",)) as app:
         await app.warm()
-        await app.start_workers()
-        ids, figures = await filled(app, chosen, server, folder / "loaded.json")
-        space, points = (await app.index()).space, figures["loading"]["chunks"]
-        figures["memory_a_point_after_loading"] = memory_a_point(server, idle, points)
-        asked = questions({ids[one.name]: one.folder for one in chosen}, options.queries)
+        index = await app.index()
+        assert isinstance(index, QdrantChunkIndex)
+        await eventually(index.indexed, 7200, "the graph is still being built")
         figures["load_average"] = psutil.getloadavg()
         figures["retrieval"], queries = await whole(app, server, asked, scopes(list(ids.values()), options.readable))
-    server.stop()
-    server.start()
-    index = QdrantChunkIndex(space, server.url, grpc_port=server.ports["grpc"], seconds=60)
-    await eventually(index.healthy, 60, "the server is not back")
-    figures["index"] = await lanes(index, server, queries)
-    figures["stored"] = await stored(index, server, folder / "qdrant", idle)
-    await index.close()
+        figures["index"] = await lanes(index, server, queries)
+        figures["stored"] = await stored(index, server, folder / "qdrant", idle)
     return figures
 
 
-async def filled(app: App, chosen: Sequence[Package], server: Server, kept: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """The repositories by package, and how the load went, now or when it was done."""
+async def filled(app: App, chosen: Sequence[Package], server: Server) -> dict[str, Any]:
+    """The repositories by package (`ids`), and how the load went."""
+    await app.warm()
+    await app.start_workers()
     index = await app.index()
     assert isinstance(index, QdrantChunkIndex)
-    if found := remembered(kept):
-        await eventually(index.indexed, 7200, "the graph is still being built")
-        return found["ids"], {"loading": found["loading"]}
     ids, samples = await load(app, chosen, server)
     began = time.perf_counter()
     await eventually(index.indexed, 7200, "the graph is still being built")
@@ -230,8 +233,7 @@ async def filled(app: App, chosen: Sequence[Package], server: Server, kept: Path
         "tenths": tenths(samples),
     }
     show({"loading": figures})
-    remember(kept, {"ids": ids, "loading": figures})
-    return ids, {"loading": figures}
+    return {"ids": ids, "loading": figures}
 
 
 def remembered(kept: Path) -> dict[str, Any] | None:
@@ -272,6 +274,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the servers' data here, and use what is there")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
+    servers.START_SECONDS = 600.0  # a server that holds much reads its graphs and its log before it answers
     with contextlib.ExitStack() as stack:
         folder = (options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))).absolute()
         server = stack.enter_context(qdrant_server(folder / "qdrant"))
