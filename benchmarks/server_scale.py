@@ -206,7 +206,6 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
         await app.warm()
         index = await app.index()
         assert isinstance(index, QdrantChunkIndex)
-        await eventually(index.indexed, 7200, "the graph is still being built")
         figures["load_average"] = psutil.getloadavg()
         figures["retrieval"], queries = await whole(app, server, asked, scopes(list(ids.values()), options.readable))
         figures["index"] = await lanes(index, server, queries)
