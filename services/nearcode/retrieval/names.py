@@ -65,14 +65,24 @@ def _facts(name: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
     return (rarity, rarity * rarity, *spelled), tuple(words + [0] * (WORDS - len(words)))
 
 
+def names_in(text: str) -> set[str]:
+    """The names of a text."""
+    return set(_NAME.findall(text))
+
+
+def rarity(name: str) -> float:
+    """How rare a name is in public code: 0 common, 1 unseen."""
+    return max(0.0, _facts(name)[0][0])
+
+
 def name_hashes(text: str) -> Hashes:
     """Sorted hashes of the names of a text."""
-    return np.unique(np.fromiter((term_id(name) for name in set(_NAME.findall(text))), np.uint32))
+    return np.unique(np.fromiter((term_id(name) for name in names_in(text)), np.uint32))
 
 
 def word_hashes(text: str) -> Hashes:
     """Hashes of the stems of the words of a text's names."""
-    words = {stem(word) for name in set(_NAME.findall(text)) for word in split_identifier(name)}
+    words = {stem(word) for name in names_in(text) for word in split_identifier(name)}
     return np.fromiter(map(term_id, words), np.uint32, len(words))
 
 
