@@ -30,7 +30,7 @@ recall (1.00, 0.48, 0.21, 0.03 for 1, 2, 5, 20 repositories on 60,000 points).""
 SCANNED_POINTS = 100_000
 """A question to at most so many points of a segment compares its vector with each of them instead of walking over the graph.
 50,000 of 300,000 points, 50 repositories of 300: 7 ms of CPU and all of the best ten, where the walk took 13 ms and found .988
-(benchmarks/server_scale.py). Qdrant's own default is 10,000 points of 256 dimensions."""
+(docs/index-layout.md). Qdrant's own default is 10,000 points of 256 dimensions."""
 QUANTILE = 0.99
 """Share of the components' values that int8 spans: outliers are clipped, so that they do not coarsen the rest."""
 
