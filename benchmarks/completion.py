@@ -232,7 +232,10 @@ async def ask(
                 texts = [one.text for one in context.snippets]
                 if len(texts) > LIMIT or any(one.path == task.path for one in context.snippets):
                     raise SystemExit(f"{task.path}: {len(texts)} spans, or one of the edited file")
-                retrieved.append((texts, sum(len(each.ids) for each in tokenizer.encode_batch(texts))))
+                tokens = sum(len(each.ids) for each in tokenizer.encode_batch(texts))
+                if tokens > TOKENS:
+                    raise SystemExit(f"{task.path}: {tokens} tokens")
+                retrieved.append((texts, tokens))
     return Row.of("nearcode", tasks, retrieved), taken
 
 

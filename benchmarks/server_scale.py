@@ -183,7 +183,7 @@ def memory_a_point(server: Server, idle: dict[str, int], points: int) -> dict[st
 async def run(options: argparse.Namespace, folder: Path, server: Server, events: Server) -> dict[str, Any]:
     """Fills the server, unless it is filled, and asks it, by a process of retrieval alone. The server is restarted in between:
     what building graphs took of its memory is given back then."""
-    chosen, idle = packages(options.packages, options.repositories, options.chunks), memory(server)
+    chosen, empty = packages(options.packages, options.repositories, options.chunks), memory(server)
     overrides = {
         "home": str(folder / "home"),
         "embedding": {"chat": {"enabled": "off"}},
@@ -196,8 +196,8 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
     if not found:
         async with App(configured, SERVICES) as app:
             found = await filled(app, chosen, server)
-            found["loading"]["memory_a_point"] = memory_a_point(server, idle, found["loading"]["chunks"])
-        remember(kept, found)
+            found["loading"]["memory_a_point"] = memory_a_point(server, empty, found["loading"]["chunks"])
+        remember(kept, found | {"empty": empty})
         server.stop()
         server.start()
     ids, figures = found["ids"], {"loading": found["loading"]}
@@ -206,11 +206,10 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
         await app.warm()
         index = await app.index()
         assert isinstance(index, QdrantChunkIndex)
-        await eventually(index.indexed, 7200, "the graph is still being built")
         figures["load_average"] = psutil.getloadavg()
         figures["retrieval"], queries = await whole(app, server, asked, scopes(list(ids.values()), options.readable))
         figures["index"] = await lanes(index, server, queries)
-        figures["stored"] = await stored(index, server, folder / "qdrant", idle)
+        figures["stored"] = await stored(index, server, folder / "qdrant", found.get("empty", empty))
     return figures
 
 

@@ -54,7 +54,7 @@ class Probe:
         return []
 
     def once(self, folder: Path, home: Path, question: str) -> Sequence[str]:
-        options = ["--allow-tests", "--max-results", str(LIMIT), "--format", "json"]
+        options = ["--timeout", "600", "--allow-tests", "--max-results", str(LIMIT), "--format", "json"]
         return [self._path, "search", *options, "--", question, str(folder)]
 
     def serving(self, folder: Path, home: Path) -> None:

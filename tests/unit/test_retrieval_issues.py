@@ -2,9 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from nearcode.retrieval.fusion import ChatLane, Lanes
 from nearcode.retrieval.idf import Idf, load_prior
 from nearcode.retrieval.issue import CODE, TITLE, as_issue
 from nearcode.retrieval.question import read_question
+from nearcode.retrieval.ranker import weights_for
 
 ISSUE = """Totals of an empty cart are negative
 
@@ -62,6 +64,13 @@ def test_questions_code_and_logs_are_no_issues() -> None:
     code = "def total(cart):\n" + "    value = sum(each.price for each in cart if each.price)\n" * 8
     assert as_issue(code) is None
     assert as_issue("Traceback (most recent call last):\n" + '  File "a.py", line 3, in total of cart\n' * 8) is None
+
+
+def test_issues_are_ranked_by_weights_of_their_own() -> None:
+    assert read_question(ISSUE).issue
+    assert not read_question("how are the totals of a cart computed").issue
+    assert weights_for(Lanes(), issue=True) != weights_for(Lanes())
+    assert "chat" in weights_for(Lanes(chat=ChatLane([])), issue=True)
 
 
 @given(st.text(max_size=400))

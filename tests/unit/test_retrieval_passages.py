@@ -77,6 +77,18 @@ def test_what_the_file_says_already_takes_no_room() -> None:
     assert [one.path for one in found] == ["shop/file1.py"]
 
 
+def test_lines_about_what_stands_at_the_cursor_come_before_lines_about_something_else() -> None:
+    cursor = CodeCursor("shop/cart.py", "def refund_voucher(voucher, ledger):\n")
+    other = "def paint(canvas):\n    canvas.stroke_width = palette.lightness\n    canvas.flush_pixels()"
+    alike = "def cancel_voucher(voucher, ledger):\n    ledger.reverse_entry(voucher.booking)\n    voucher.mark_void()"
+    found, _ = passages(ranked([other, alike]), cursor, 45, 1)
+    assert [one.path for one in found] == ["shop/file1.py"]
+
+
+def test_code_without_a_single_name_is_no_reason_to_fail() -> None:
+    assert passages(ranked(["( ) = 12", "+"]), CURSOR, 100, 10)[0] == []
+
+
 def test_a_second_copy_of_the_same_code_is_not_shown() -> None:
     code = "def net_price(order):\n    return order.gross_price - order.value_added_tax"
     found, _ = passages(ranked([code, code]), CURSOR, 2_000, 10)

@@ -8,6 +8,7 @@ import pytest
 from nearcode.api.events.v1 import events_pb2 as pb
 from nearcode.domain import chunk
 from nearcode.domain.artifact import Artifact, ArtifactRevision
+from nearcode.domain.errors import Unavailable
 from nearcode.domain.index import DenseQuery, Hit
 from nearcode.domain.manifest import Manifest
 from nearcode.domain.principal import Principal
@@ -173,3 +174,23 @@ async def test_points_of_another_recipe_are_left_out_and_are_no_fault_of_the_fil
     found, recheck = await world.asked()
     assert len(found) == 5 and len(recheck.keep(found)) == 3
     assert not recheck.dropped
+
+
+async def test_old_points_that_cannot_be_deleted_yet_are_not_found_and_go_later(world: Upgraded) -> None:
+    old = await world.ids()
+    with pytest.MonkeyPatch.context() as away:
+        away.setattr(world.index, "retire", _away)
+        await world.upgrade("outline-2")
+        with pytest.raises(Unavailable):
+            await world.settle()
+        assert old < await world.ids()
+        await world.check()
+        assert not {hit.id for hit in await world.seen()} & old
+    world.source.commit(a_py=b"a = 2")
+    await world.run()
+    await world.check()
+    await _equals_a_clean_index(world)
+
+
+async def _away(*_: object) -> None:
+    raise Unavailable("the index is away")

@@ -1,6 +1,6 @@
 """Learns which names will be written next, from bodies of functions cut out of public packages.
 
-    python -m training.completion.train --packages INDEX.json [--languages python,go,typescript]
+    python -m training.completion.train --packages INDEX.json [--languages python=24,go=8]
 
 INDEX.json lists downloaded packages as training/embedder leaves them (name, language, path): none is on the deny-list. Each is
 indexed in process; of some functions the body is cut out, the cursor stands where it was, and the names of the body that the
@@ -31,15 +31,18 @@ from nearcode.retrieval.settings import RetrievalSettings
 
 from benchmarks.lab import SERVICES, OneView, ask, index
 
-SEED = 20261121
-PACKAGES = 16
+SEED = 7
+PACKAGES = "python=24,go=8,typescript=8,rust=6,java=6"
 """Packages of each language."""
+FEWEST_NAMES = 2
+"""Bodies of fewer new names count no more than those of so many."""
 FUNCTIONS = 12
 """Functions of each package."""
 FEWEST_LINES, MOST_LINES = 6, 60
 FILES = (15, 400)
 """Source files of a package: fewer hold nothing to retrieve, more take long."""
 RIDGE = 1.0
+ROUNDS = 12
 Example = tuple[str, Floats, Floats]
 
 
@@ -88,15 +91,17 @@ def size(root: Path) -> int:
 
 
 def fit(told: Sequence[Example]) -> tuple[Floats, float]:
-    """Logistic regression by Newton's method, every signal scaled to variance 1."""
+    """Logistic regression by Newton's method, every signal scaled to variance 1. A body of many names counts no more."""
+    shares = np.concatenate([np.full(len(one), 1.0 / max(FEWEST_NAMES, one.sum())) for _, _, one in told])
+    shares /= shares.mean()
     signals, written = np.concatenate([one for _, one, _ in told]), np.concatenate([one for _, _, one in told])
     mean, spread = signals.mean(axis=0), signals.std(axis=0) + 1e-9
     scaled = np.column_stack(((signals - mean) / spread, np.ones(len(signals))))
     weights = np.zeros(scaled.shape[1])
-    for _ in range(25):
+    for _ in range(ROUNDS):
         chance = 1.0 / (1.0 + np.exp(-scaled @ weights))
-        slope = scaled.T @ (chance - written) + RIDGE * weights
-        curve = (scaled * (chance * (1.0 - chance))[:, None]).T @ scaled + RIDGE * np.eye(len(weights))
+        slope = scaled.T @ (shares * (chance - written)) + RIDGE * weights
+        curve = (scaled * (shares * chance * (1.0 - chance))[:, None]).T @ scaled + RIDGE * np.eye(len(weights))
         weights -= np.linalg.solve(curve, slope)
     return weights[:-1] / spread, float(weights[-1] - (weights[:-1] * mean / spread).sum())
 
@@ -123,10 +128,10 @@ async def run(arguments: argparse.Namespace) -> list[Example]:
     async with App(settings.load(overrides=chosen), SERVICES) as app:
         await app.warm()
         await app.start_workers()
-        for language in arguments.languages.split(","):
+        for language, count in (each.split("=") for each in arguments.languages.split(",")):
             taken = 0
             for package in chance.sample(listed[language], len(listed[language])):
-                if FILES[0] <= size(Path(package["path"])) <= FILES[1] and taken < arguments.count:
+                if FILES[0] <= size(Path(package["path"])) <= FILES[1] and taken < int(count):
                     found = await examples(app, package, chance)
                     taken += bool(found)
                     told += found
@@ -137,8 +142,7 @@ async def run(arguments: argparse.Namespace) -> list[Example]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, required=True)
-    parser.add_argument("--languages", default="python,go,typescript")
-    parser.add_argument("--count", type=int, default=PACKAGES)
+    parser.add_argument("--languages", default=PACKAGES, help="how many packages of each")
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     arguments = parser.parse_args()
     told = asyncio.run(run(arguments))

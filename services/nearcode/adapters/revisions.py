@@ -14,7 +14,11 @@ from nearcode.events.bus import Bus
 
 _KEPT = 256
 _FRESH_SECONDS = 1.0
-"""How long a manifest is believed without asking. RevisionIndexed shortens it to nothing; this is for facts that got lost."""
+"""How long manifests are believed without asking. RevisionIndexed shortens it to nothing; this is for facts that got lost.
+They are asked for together: one by one, a caller with 50 repositories waited for 50 answers once a second."""
+
+_Look = tuple[float, dict[str, Manifest]]
+"""When it was asked (monotonic seconds), and every manifest by its repository."""
 
 
 class ArtifactRevisions:
@@ -26,6 +30,8 @@ class ArtifactRevisions:
         self._artifact: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
+        self._look: asyncio.Task[_Look] | None = None
+        self._told: dict[str, float] = {}
 
     async def follow(self, bus: Bus) -> None:
         """Learns at once of revisions that are served from now on."""
@@ -48,13 +54,28 @@ class ArtifactRevisions:
         return revision
 
     async def _refresh(self, repository: str) -> None:
-        found = await self._manifests.get(repository)
-        served = found.manifest.served if found else None
-        if found is None or served is None:
+        asked, manifests = await asyncio.shield(self._looked())
+        if self._asked.get(repository, asked) > asked:
+            return  # meanwhile it was asked for again
+        manifest = manifests.get(repository)
+        if manifest is None or manifest.served is None:
             self._revisions.pop(repository, None)
         else:
-            await self._load(found.manifest, served)
-        self._asked[repository] = time.monotonic()
+            await self._load(manifest, manifest.served)
+        if self._told.get(repository, asked) <= asked:
+            self._asked[repository] = asked
+
+    def _looked(self) -> "asyncio.Task[_Look]":
+        """The look that is under way, or was a moment ago; else a new one."""
+        look = self._look
+        fresh = look and (not look.done() or (not look.exception() and time.monotonic() - look.result()[0] < _FRESH_SECONDS))
+        if look is None or not fresh:
+            look = self._look = asyncio.create_task(self._everything())
+        return look
+
+    async def _everything(self) -> _Look:
+        asked = time.monotonic()
+        return asked, {manifest.repository: manifest for manifest in await self._manifests.all()}
 
     async def _load(self, manifest: Manifest, served: Served) -> None:
         repository, branch, first = manifest.repository, manifest.live, manifest.oldest
@@ -74,6 +95,9 @@ class ArtifactRevisions:
             self._asked.pop(oldest, None)
 
     async def _indexed(self, fact: events_pb2.RevisionIndexed) -> None:
+        self._told[fact.repository] = time.monotonic()
         self._asked.pop(fact.repository, None)
+        self._loading.pop(fact.repository, None)
+        self._look = None  # what is looked for just now may be from before
         if fact.repository in self._revisions:
             await self.current(fact.repository)

@@ -11,7 +11,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ class StaticEmbedder:
 
     async def embed_files(self, files: Sequence[FileTexts]) -> list[NDArray[np.float32]]:
         """One array of shape (chunks, dimensions) a file. Works in a thread. Raises Unavailable(MODEL_MISSING)."""
-        return await asyncio.to_thread(self._embed, files)
+        return await asyncio.to_thread(self.embed, files)
 
     async def embed_query(self, text: str, weights: Mapping[int, float]) -> NDArray[np.float32]:
         """Shape (dimensions,). Raises Unavailable(MODEL_MISSING)."""
@@ -76,9 +76,10 @@ class StaticEmbedder:
                 self._table = WordTable(self._folder or shipped_folder(), self.profile.dimensions)
             return self._table
 
-    def _embed(self, files: Sequence[FileTexts]) -> list[NDArray[np.float32]]:
+    def embed(self, files: Sequence[FileTexts]) -> list[NDArray[np.float32]]:
+        """`embed_files` in the caller's thread."""
         counts = [each for file in files for each in file.counts or map(count_identifiers, file.texts)]
-        paths = [path_words(file.path) for file in files for _ in file.texts]
+        paths = [words for file in files for words in repeat(path_words(file.path), len(file.texts))]
         chunks = np.empty((len(counts), self.profile.dimensions))
         for at in range(0, len(counts), _CHUNKS):  # whatever file they belong to
             chunks[at : at + _CHUNKS] = self._sums(counts[at : at + _CHUNKS], paths[at : at + _CHUNKS])

@@ -35,7 +35,8 @@ def split_once(identifier: str) -> tuple[str, ...]:
         return (identifier,) if len(identifier) <= _LONGEST else ()
     pattern = _PARTS if identifier.isascii() else _LETTERS_OR_DIGITS
     spaced = identifier if identifier.isascii() else _spaced(identifier)
-    return tuple(part.lower() for part in pattern.findall(spaced) if len(part) <= _LONGEST)
+    parts = pattern.findall(spaced)
+    return tuple(map(str.lower, parts if len(spaced) <= _LONGEST else [part for part in parts if len(part) <= _LONGEST]))
 
 
 def _spaced(identifier: str) -> str:
@@ -75,7 +76,8 @@ def _count_runs(text: str) -> Counter[str] | None:
     not a number (0x1f, 2nd): such runs are several identifiers."""
     counts = Counter(text.translate(_RUNS).split())
     counts.pop("_", None)
-    return None if any(run < _FIRST_LETTER and not run.isdigit() for run in counts) else counts
+    numbers = [run for run in counts if run < _FIRST_LETTER]
+    return None if numbers and not "".join(numbers).isdigit() else counts
 
 
 def count_words(text: str) -> Counter[str]:

@@ -2,6 +2,9 @@
 
 Spans are runs of lines of the candidates' texts. A name counts once, however often it is shown, so the next span tells
 something new. Pure: candidates and what is known of the cursor -> spans that fit the budget.
+
+A text is cut into blocks of STEP lines and every span is a run of blocks. A name counts for a run at its first block in it
+alone, so a run's gain is a sum over its blocks: all spans are weighed by one count and one running sum.
 """
 
 from collections.abc import Sequence
@@ -15,15 +18,19 @@ from nearcode.retrieval.expected import Floats
 from nearcode.retrieval.names import read_names
 
 STEP = 4
-"""Lines between the beginnings of the spans that are weighed."""
-LENGTHS = (4, 8, 12, 20, 32, 48)
-"""Lines of the spans that are weighed."""
+"""Lines of a block."""
+LENGTHS = (1, 2, 3, 5, 8, 12)
+"""Blocks of the spans that are weighed."""
 PRICES = (0.0008, 0.0004, 0.0002, 0.0001)
 """Expected names that a token must bring, the highest first: spans grow until the budget is used."""
 UNLIKELY = 0.004
 """Names below this chance are not counted: most are, and together they bring less than they cost in time."""
 LEAST_TOKENS = 8
 """Room in which no span says anything."""
+_LONGEST = LENGTHS[-1]
+_LASTS = np.array(LENGTHS) - 1
+
+Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +45,39 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """The spans of one text that are weighed: their lines and tokens, and each distinct (window, name) of them."""
+class Blocks:
+    """The blocks of one text, and the spans that begin at each of them, shape (blocks, lengths).
 
-    first: NDArray[np.int32]
-    last: NDArray[np.int32]
+    `ends` is the line after a span, `tokens` what it takes. `cells` and `places` say for each name which runs of blocks it is
+    counted for: cell `block * 12 + further blocks` is the run from `block` on, in which the name comes first that much further.
+    """
+
+    ends: Ints
     tokens: Floats
-    windows: NDArray[np.int32]
-    places: NDArray[np.int32]
+    cells: Ints
+    places: Ints
 
 
 @lru_cache(maxsize=8_192)
-def windows_of(text: str) -> Windows:
-    """Every run of lines of a text that begins and ends at a step."""
+def blocks_of(text: str) -> Blocks:
+    """The blocks of a text."""
     names = read_names(text)
     lines = len(names.costs)
-    runs = sorted({(a, min(a + length, lines) - 1) for a in range(0, lines, STEP) for length in LENGTHS})
-    first, last = (np.array(side, np.int32) for side in zip(*runs, strict=True))
-    inside = (names.lines >= first[:, None]) & (names.lines <= last[:, None])
-    windows, uses = np.nonzero(inside)
-    pairs = np.unique(windows.astype(np.int64) * (len(names.hashes) + 1) + names.places[uses])
-    sums = np.concatenate(([0.0], np.cumsum(names.costs)))
-    return Windows(
-        first, last, sums[last + 1] - sums[first],
-        (pairs // (len(names.hashes) + 1)).astype(np.int32), (pairs % (len(names.hashes) + 1)).astype(np.int32),
-    )  # fmt: skip
+    count = -(-lines // STEP)
+    placed = np.unique(names.places.astype(np.int64) * count + names.lines // STEP)
+    places, blocks = placed // count, placed % count
+    before = np.where(np.diff(places, prepend=-1) == 0, np.concatenate(([-1], blocks[:-1])), -1)
+    earliest = np.maximum(before + 1, blocks - _LONGEST + 1)
+    runs = blocks - earliest + 1
+    each = np.repeat(np.arange(len(places)), runs)
+    first = earliest[each] + np.arange(len(each)) - np.repeat(np.cumsum(runs) - runs, runs)
+    starts = np.arange(count)
+    ends = np.minimum((starts[:, None] + LENGTHS) * STEP, lines)
+    sums = np.concatenate(([0.0], np.cumsum(names.costs, dtype=np.float64)))
+    cells = first * _LONGEST + blocks[each] - first
+    return Blocks(
+        ends.astype(np.int32), sums[ends] - sums[starts * STEP][:, None], cells.astype(np.int32), places[each].astype(np.int32)
+    )
 
 
 def cover(texts: Sequence[str], inverse: NDArray[np.intp], chances: Floats, tokens: float, limit: int) -> list[Span]:
@@ -78,52 +93,53 @@ def cover(texts: Sequence[str], inverse: NDArray[np.intp], chances: Floats, toke
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The windows of all texts side by side."""
+    """The blocks of all texts, one after the other; `cells` and `names` are pairs."""
 
-    source: NDArray[np.int32]
-    first: NDArray[np.int32]
-    last: NDArray[np.int32]
+    source: NDArray[np.intp]
+    first: NDArray[np.intp]
+    ends: Ints
     tokens: Floats
-    windows: NDArray[np.intp]
+    cells: NDArray[np.intp]
     names: NDArray[np.intp]
-    starts: NDArray[np.intp]
 
     @classmethod
     def of(cls, texts: Sequence[str], inverse: NDArray[np.intp], likely: NDArray[np.bool_]) -> "_Pool":
-        each = [windows_of(text) for text in texts]
-        counts = np.array([len(one.first) for one in each])
+        each = [blocks_of(text) for text in texts]
+        counts = np.array([len(one.ends) for one in each])
+        begin = np.cumsum(counts) - counts
         sizes = np.array([len(read_names(text).hashes) for text in texts])
-        window_at = np.concatenate(([0], np.cumsum(counts)))
-        name_at = np.concatenate(([0], np.cumsum(sizes)))
-        windows = np.concatenate([one.windows + at for one, at in zip(each, window_at[:-1], strict=True)])
-        names = inverse[np.concatenate([one.places + at for one, at in zip(each, name_at[:-1], strict=True)])]
+        pairs = np.array([len(one.cells) for one in each])
+        names = inverse[np.concatenate([one.places for one in each]) + np.repeat(np.cumsum(sizes) - sizes, pairs)]
         kept = likely[names]
-        windows, names = windows[kept], names[kept]
+        cells = np.concatenate([one.cells for one in each])[kept] + np.repeat(begin * _LONGEST, pairs)[kept]
+        source = np.repeat(np.arange(len(texts)), counts)
         return cls(
-            np.repeat(np.arange(len(texts), dtype=np.int32), counts),
-            np.concatenate([one.first for one in each]),
-            np.concatenate([one.last for one in each]),
+            source,
+            (np.arange(len(source)) - begin[source]) * STEP,
+            np.concatenate([one.ends for one in each]),
             np.concatenate([one.tokens for one in each]),
-            windows,
-            names,
-            np.searchsorted(windows, np.arange(window_at[-1] + 1)),
+            cells,
+            names[kept],
         )
 
     def greedy(self, chances: Floats, tokens: float, limit: int, price: float) -> list[Span]:
         """Takes the span that brings the most above its price, again and again."""
         left, worth = tokens, chances.copy()
         spans: list[Span] = []
-        free = np.ones(len(self.tokens), bool)
+        values = np.where(self.tokens <= left, -price * self.tokens, -np.inf)
         while len(spans) < limit and left >= LEAST_TOKENS:
-            gains = np.bincount(self.windows, worth[self.names], len(self.tokens))
-            values = np.where(free & (self.tokens <= left), gains - price * self.tokens, -np.inf)
-            at = int(np.argmax(values))
-            if not values[at] > 0.0:
+            new = np.bincount(self.cells, worth[self.names], len(self.source) * _LONGEST)
+            gains = np.cumsum(new.reshape(-1, _LONGEST), axis=1)[:, _LASTS]
+            block, length = divmod(int(np.argmax(gains + values)), len(LENGTHS))
+            if not gains[block, length] + values[block, length] > 0.0:
                 break
-            spans.append(
-                Span(int(self.source[at]), int(self.first[at]), int(self.last[at]), float(gains[at]), float(self.tokens[at]))
-            )
-            worth[self.names[self.starts[at] : self.starts[at + 1]]] = 0.0
-            left -= float(self.tokens[at])
-            free &= (self.source != self.source[at]) | (self.first > self.last[at]) | (self.last < self.first[at])
+            first, end = int(self.first[block]), int(self.ends[block, length])
+            cost = float(self.tokens[block, length])
+            spans.append(Span(int(self.source[block]), first, end - 1, float(gains[block, length]), cost))
+            shown = self.cells - block * _LONGEST
+            worth[self.names[(shown >= 0) & (shown < LENGTHS[length])]] = 0.0
+            left -= cost
+            same = self.source == self.source[block]
+            overlapping = same[:, None] & (self.first[:, None] < end) & (self.ends > first)
+            values[overlapping | (self.tokens > left)] = -np.inf
         return spans

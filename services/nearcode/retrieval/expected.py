@@ -1,10 +1,11 @@
 """Which names will be written next: what the candidates of a cursor hold, weighed by how near each of them is.
 
-A linear model of twenty signals gives the chance of each name. Its weights are learned (training/completion) from bodies of
+A linear model of the signals gives the chance of each name. Its weights are learned (training/completion) from bodies of
 functions that were cut out of public packages which no benchmark lists.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,30 +14,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nearcode.retrieval.beside import Beside
 from nearcode.retrieval.names import Hashes, Names
+from nearcode.retrieval.neighborhood import Signals
 
 Floats = NDArray[np.float64]
 WEIGHTS_FILE = Path(__file__).with_name("expected.json")
-NEAR_LINES = 12
-"""Lines before the cursor whose words are compared with the names' words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What is known of the code at the cursor: names that it holds already, and words of its last lines (both hashes)."""
-
-    held: Hashes
-    words: Hashes
+SIGNALS = 35
+UPPER, CAPITAL, UNDERSCORE = 2, 3, 4
+"""Columns of a name's facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A candidate's text as names; `fit` is its score over the best one's; `near` says whether it lies in the same folder."""
+    """A candidate's text as names. `fit`, `lexical` and `dense` are its score and its lanes' over the best one's; `near` says
+    whether it lies in the same folder; `graph` is what the graph says of its file."""
 
     names: Names
     file: int
     fit: float
     near: bool
+    lexical: float
+    dense: float
+    graph: Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +49,130 @@ class Expected:
     unheld: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The sources' names as one list, joined by their hash: `order` sorts it, `starts` are where each name begins then."""
+
+    source: NDArray[np.intp]
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    inverse: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, hashes: Hashes, sizes: NDArray[np.intp]) -> "_Joined":
+        order = np.argsort(hashes, kind="stable")
+        placed = hashes[order]
+        new = np.concatenate(([True], placed[1:] != placed[:-1]))
+        inverse = np.empty(len(hashes), np.intp)
+        inverse[order] = np.cumsum(new) - 1
+        return cls(np.repeat(np.arange(len(sizes)), sizes), order, np.flatnonzero(new), inverse)
+
+    @property
+    def first(self) -> NDArray[np.intp]:
+        """One place of each name."""
+        return self.order[self.starts]
+
+    def total(self, rows: Floats) -> Floats:
+        """Sums over each name's places of what is known of each, shape (places, columns)."""
+        return np.add.reduceat(rows[self.order], self.starts, axis=0)
+
+    def highest(self, rows: Floats) -> Floats:
+        """The same, but the highest."""
+        return np.maximum.reduceat(rows[self.order], self.starts, axis=0)
+
+
 def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
-    """The signals of each name, shape (names, 20)."""
+    """The signals of each name, shape (names, 35)."""
     sizes = np.array([len(source.names.hashes) for source in sources])
     everything = np.concatenate([source.names.hashes for source in sources])
-    hashes, first, inverse = np.unique(everything, return_index=True, return_inverse=True)
-    count = len(hashes)
-    facts = np.concatenate([source.names.facts for source in sources])
-    words = np.concatenate([source.names.words for source in sources])[first]
-
-    def total(weights: NDArray[np.floating]) -> Floats:
-        return np.bincount(inverse, weights, count).astype(np.float64)
-
-    fits = np.repeat([source.fit for source in sources], sizes)
-    near = np.repeat([float(source.near) for source in sources], sizes)
-    ranks = np.repeat(1.0 / (1.0 + np.arange(len(sources))), sizes)
-    files = np.repeat(np.array([source.file for source in sources], np.int64), sizes)
-    in_files = np.bincount(np.unique(files * count + inverse) % count, minlength=count)
-    chunks, uses = total(np.ones(len(inverse))), total(facts[:, 6])
-    dotted, called, prose = (total(facts[:, at]) / uses for at in (7, 8, 9))
-    known = (words > 0).sum(axis=1)
-    shared = (np.isin(words, beside.words) & (words > 0)).sum(axis=1) / np.maximum(known, 1)
-    spelled = facts[first, :6]
-    local = np.log(total(near) / max(1, sum(source.near for source in sources)) + 0.01)
+    if not len(everything):
+        return Expected(everything, np.zeros(0, np.intp), np.zeros((0, SIGNALS)), np.zeros(0, bool))
+    joined = _Joined.of(everything, sizes)
+    hashes = everything[joined.first]
+    facts = np.concatenate([source.names.facts for source in sources]).astype(np.float64)
+    spelled = facts[joined.first, :6]
+    words = np.concatenate([source.names.words for source in sources])[joined.first]
+    uses, dotted, called, prose = joined.total(facts[:, 6:]).T
+    about = _about(sources, everything, joined, beside)
+    here = _sources(sources, about)
+    best = joined.highest(here[joined.source])
+    chunks, fits, near, close, signed = joined.total(here[joined.source][:, [0, 1, 3, 4, 5]]).T
+    files = np.array([source.file for source in sources])[joined.source]
+    in_files = np.bincount(np.unique(files * len(hashes) + joined.inverse) % len(hashes), minlength=len(hashes))
+    local = np.log(near / max(1, sum(source.near for source in sources)) + 0.01)
+    dotted = dotted / uses
     signals = np.column_stack((
         np.log(100.0 * chunks / len(sources) + 0.1),
-        np.log(100.0 * total(fits) / len(sources) + 0.1),
-        _highest(inverse, fits, count),
-        _highest(inverse, ranks, count),
-        np.log(in_files / max(1, len(set(files.tolist()))) + 0.01),
+        np.log(100.0 * fits / len(sources) + 0.1),
+        best[:, 1:3],
+        np.log(in_files / (files.max() + 1) + 0.01),
         np.log(chunks),
-        dotted, called, prose, local, local * dotted, shared,
-        _owned(sources, inverse, sizes, beside.held, count) / uses,
+        dotted, called / uses, prose / uses, local, local * dotted,
+        _shared(words, beside.words),
+        _owned(sources, joined.inverse, sizes, beside.held, len(hashes)) / uses,
         spelled,
         spelled[:, 0] * np.log(chunks),
+        best[:, 4], close / chunks, best[:, 5], signed / chunks,
+        best[:, 6:11],
+        _shared(words, beside.signature_words),
+        _shared(words, beside.path_words),
+        np.full(len(hashes), math.log(1 + beside.length)),
+        (spelled[:, UPPER] + spelled[:, CAPITAL] + spelled[:, UNDERSCORE]) == 0,
+        best[:, 11:],
     ))  # fmt: skip
-    return Expected(hashes, inverse, signals, ~np.isin(hashes, beside.held))
+    return Expected(hashes, joined.inverse, signals, ~_held(hashes, beside.held))
 
 
-def _highest(inverse: NDArray[np.intp], values: Floats, count: int) -> Floats:
-    best = np.zeros(count)
-    np.maximum.at(best, inverse, values)
-    return best
+def _sources(sources: Sequence[Source], about: Floats) -> Floats:
+    """What is known of each source: 1, its fit, its rank, the folder, how much it is about the same (2), the graph (5), its
+    lanes (2)."""
+    return np.column_stack((
+        np.ones(len(sources)),
+        [source.fit for source in sources],
+        1.0 / (1.0 + np.arange(len(sources))),
+        [source.near for source in sources],
+        about,
+        [_graph(source.graph) for source in sources],
+        [(source.lexical, source.dense) for source in sources],
+    ))  # fmt: skip
+
+
+def _graph(told: Signals) -> tuple[float, ...]:
+    return told.imported, told.similar_imports, told.similar_name, told.test, told.importer
+
+
+def _about(sources: Sequence[Source], hashes: Hashes, joined: _Joined, beside: Beside) -> Floats:
+    """The share that each source holds of the names near the cursor and of its signature's, shape (sources, 2)."""
+    if not len(beside.near):
+        return np.zeros((len(sources), 2))
+    at = np.minimum(np.searchsorted(beside.near, hashes), len(beside.near) - 1)
+    known = np.flatnonzero(beside.near[at] == hashes)
+    held = [np.bincount(joined.source[known], beside.weights[at[known], column], len(sources)) for column in (0, 1)]
+    return np.column_stack(held)
+
+
+def _shared(words: Hashes, asked: Hashes) -> Floats:
+    """The share of each name's words that are asked for."""
+    known = words > 0
+    return np.asarray((_held(words, asked) & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.float64)
+
+
+def _held(hashes: Hashes, known: Hashes) -> NDArray[np.bool_]:
+    """Which hashes are among the known ones."""
+    if not len(known):
+        return np.zeros(hashes.shape, bool)
+    placed = np.sort(known)
+    return np.asarray(placed[np.minimum(np.searchsorted(placed, hashes), len(placed) - 1)] == hashes, np.bool_)
 
 
 def _owned(sources: Sequence[Source], inverse: NDArray[np.intp], sizes: NDArray[np.intp], held: Hashes, count: int) -> Floats:
     """How often each name follows the dot of a name that the edited file holds."""
-    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
-    places = np.concatenate([source.names.places + start for source, start in zip(sources, starts, strict=True)])
+    starts = np.repeat(np.cumsum(sizes) - sizes, [len(source.names.places) for source in sources])
+    places = np.concatenate([source.names.places for source in sources]) + starts
     before = np.concatenate([source.names.before for source in sources])
-    return np.bincount(inverse[places], np.isin(before, held) & (before > 0), count).astype(np.float64)
+    dotted = np.flatnonzero(before)
+    known = dotted[_held(before[dotted], held)]
+    return np.bincount(inverse[places[known]], minlength=count).astype(np.float64)
 
 
 @lru_cache(maxsize=1)

@@ -36,6 +36,11 @@ class Intent:
     edited: Edited | None = None
     emphasis: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def issue(self) -> bool:
+        """Whether the question is an issue."""
+        return bool(self.emphasis)
+
     def word_shares(self, idf: Idf) -> dict[str, float]:
         """How much of the question each stem is: shares of idf that sum to 1."""
         weights = {stem: idf.weight(term_id(word)) * self.emphasis.get(stem, 1.0) for stem, word in self.stems.items()}

@@ -10,7 +10,8 @@ FEWEST_WORDS = 20
 FEWEST_IN_TITLE = 3
 TITLE = 2.0
 """How much more a word of the title says than one below it. On messages of commits that mend something, in public repositories
-outside the deny-list (training/ranker/issues.py), the mean reciprocal rank of the first changed file rises by .02 to .12."""
+outside the deny-list (training/ranker/issues.py), that and CODE raise the mean reciprocal rank of the first changed file from
+.588 to .622, .644 to .803 and .787 to .879 (three repositories, weights for questions)."""
 CODE = 0.5
 """How much a word says that stands only in code, a log or a quotation: most of it is the way to the fault, not the fault."""
 

@@ -32,9 +32,10 @@ _TOKEN_PARTS = (
     (re.compile(r"[a-z][A-Z]"), 1.64),
 )
 _LINE_TOKENS = 1.14
-_SURPLUS = 1.08
+_SURPLUS = 1.165
 """Tokens of a line by what it holds, for SmolLM2's tokenizer: least squares over 400 pieces of public packages in six
-languages; on 400 others the sum is 99.3 % of the true one. The surplus keeps the sum of ten spans below its budget."""
+languages; on 400 others the sum is 99.3 % of the true one. The surplus keeps the sum of ten spans below its budget: a budget is
+a promise, and texts full of numbers or docstrings take up to 16 % more than lines like theirs do on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,24 @@ def _facts(name: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
     return (rarity, rarity * rarity, *spelled), tuple(words + [0] * (WORDS - len(words)))
 
 
+def names_in(text: str) -> set[str]:
+    """The names of a text."""
+    return set(_NAME.findall(text))
+
+
+def rarity(name: str) -> float:
+    """How rare a name is in public code: 0 common, 1 unseen."""
+    return max(0.0, _facts(name)[0][0])
+
+
 def name_hashes(text: str) -> Hashes:
     """Sorted hashes of the names of a text."""
-    return np.unique(np.fromiter((term_id(name) for name in set(_NAME.findall(text))), np.uint32))
+    return np.unique(np.fromiter((term_id(name) for name in names_in(text)), np.uint32))
 
 
 def word_hashes(text: str) -> Hashes:
     """Hashes of the stems of the words of a text's names."""
-    words = {stem(word) for name in set(_NAME.findall(text)) for word in split_identifier(name)}
+    words = {stem(word) for name in names_in(text) for word in split_identifier(name)}
     return np.fromiter(map(term_id, words), np.uint32, len(words))
 
 

@@ -2,23 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
-
-import numpy as np
 
 from nearcode.domain.retrieval import CodeCursor, Snippet
-from nearcode.domain.terms import term_id
+from nearcode.retrieval.beside import read_beside
 from nearcode.retrieval.coverage import cover
-from nearcode.retrieval.cursor import COMMON_WORDS
-from nearcode.retrieval.expected import NEAR_LINES, Beside, Expected, Source, chances, load_weights, read_signals
+from nearcode.retrieval.expected import Expected, Source, chances, load_weights, read_signals
 from nearcode.retrieval.explain import snippet
 from nearcode.retrieval.fusion import Candidate
-from nearcode.retrieval.names import Hashes, name_hashes, read_names, word_hashes
+from nearcode.retrieval.names import read_names
 
 MOST_SOURCES = 150
 """Candidates whose lines are weighed, the best first."""
-HELD_CHARACTERS = 60_000
-"""Characters on each side of the cursor whose names count as known."""
 
 
 def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit: int) -> tuple[list[Snippet], list[Candidate]]:
@@ -46,31 +40,33 @@ def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit
 
 def expect(candidates: Sequence[Candidate], cursor: CodeCursor) -> Expected:
     """The names of the candidates, best first, with what tells whether they will be written at the cursor."""
-    return read_signals(_sources(candidates, cursor.path), _beside(cursor))
+    return read_signals(_sources(candidates, cursor.path), read_beside(cursor))
 
 
 def _sources(candidates: Sequence[Candidate], path: str) -> list[Source]:
     best = max(candidate.score for candidate in candidates) or 1.0
     files: dict[tuple[str, str], int] = {}
     own = path.rpartition("/")[0]
+    lexical, dense = (_over_best([_found(candidate, lane) for candidate in candidates]) for lane in ("lexical", "dense"))
     return [
         Source(
             read_names(candidate.hit.chunk.text),
             files.setdefault((candidate.hit.chunk.repository, candidate.hit.chunk.path), len(files)),
             max(0.0, candidate.score) / best,
             candidate.hit.chunk.path.rpartition("/")[0] == own,
+            lexical[at],
+            dense[at],
+            candidate.signals,
         )
-        for candidate in candidates
+        for at, candidate in enumerate(candidates)
     ]
 
 
-def _beside(cursor: CodeCursor) -> Beside:
-    before, after = cursor.prefix[-HELD_CHARACTERS:], cursor.suffix[:HELD_CHARACTERS]
-    held = np.union1d(name_hashes(before + "\n" + after), _common())
-    return Beside(held, word_hashes("\n".join(before.splitlines()[-NEAR_LINES:])))
+def _found(candidate: Candidate, lane: str) -> float:
+    find = candidate.found_by.get(lane)
+    return max(0.0, find.score) if find else 0.0
 
 
-@lru_cache(maxsize=1)
-def _common() -> Hashes:
-    """Words of languages: nobody needs to be told them."""
-    return np.unique(np.fromiter(map(term_id, COMMON_WORDS), np.uint32, len(COMMON_WORDS)))
+def _over_best(scores: Sequence[float]) -> list[float]:
+    best = max(scores) or 1.0
+    return [score / best for score in scores]

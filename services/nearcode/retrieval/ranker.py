@@ -1,7 +1,8 @@
 """The learned ranker for questions in words: a weighted sum of features, so that every score can be told in its parts.
 
-Weights are made by `python -m training.ranker` and lie in ranker.json. Where a transformer's lane answered too, it speaks for a
-share of what the static vectors count.
+Weights are made by `python -m training.ranker` and lie in ranker.json; those for issues are made by
+`python -m training.ranker.issues` and lie in issues.json. Where a transformer's lane answered too, it speaks for a share of
+what the static vectors count.
 """
 
 import json
@@ -21,17 +22,19 @@ with bge-small-en-v1.5: .9465, with a share of .25 .9383, of .75 .9437; without 
 CHAT_FEATURES = {"dense": "chat", "dense above the last": "chat above the last", "dense rank": "chat rank"}
 """Whose weight is shared with which."""
 WEIGHTS_FILE = Path(__file__).with_name("ranker.json")
+ISSUES_FILE = Path(__file__).with_name("issues.json")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def load_weights(path: Path = WEIGHTS_FILE) -> Mapping[str, float]:
     """Weights of features, as shares of the unit of fusion."""
     return dict(json.loads(path.read_text("utf-8"))["weights"])
 
 
-def weights_for(lanes: Lanes) -> Mapping[str, float]:
-    """The weights for what answered."""
-    return with_chat(load_weights(), CHAT_SHARE) if lanes.chat else load_weights()
+def weights_for(lanes: Lanes, issue: bool = False) -> Mapping[str, float]:
+    """The weights for what answered a question, or an issue."""
+    weights = load_weights(ISSUES_FILE if issue else WEIGHTS_FILE)
+    return with_chat(weights, CHAT_SHARE) if lanes.chat else weights
 
 
 def with_chat(weights: Mapping[str, float], share: float) -> Mapping[str, float]:

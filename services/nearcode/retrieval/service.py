@@ -325,7 +325,8 @@ def ranking(intent: Intent, idf: Idf, lanes: Lanes, fit: float) -> tuple[list[Ca
         fused = fuse(lanes, intent.symbolic, fit)
         return fused.candidates, rank(fused.candidates, intent, words, fused.unit)
     candidates, unit = gather(lanes), fitting(lanes, intent.symbolic, fit).unit
-    return candidates, rank_by(weights_for(lanes), candidates, features(candidates, lanes, Asked.read(intent, words)), unit)
+    weights = weights_for(lanes, intent.issue)
+    return candidates, rank_by(weights, candidates, features(candidates, lanes, Asked.read(intent, words)), unit)
 
 
 def _kept(recheck: Recheck, hits: Sequence[Hit] | None) -> list[Hit] | None:
