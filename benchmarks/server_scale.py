@@ -143,7 +143,7 @@ def tenths(samples: Sequence[Sample]) -> list[dict[str, float]]:
     for number in range(1, 11):
         at = next(sample for sample in samples if sample.files >= total * number / 10)
         files, chunks = max(1, at.files - last.files), at.chunks - last.chunks
-        seconds = at.seconds - last.seconds
+        seconds = max(at.seconds - last.seconds, 0.001)
         rows.append(
             {
                 "files": files,

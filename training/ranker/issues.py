@@ -15,7 +15,7 @@ import pickle
 import re
 import subprocess
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -161,7 +161,9 @@ def main() -> None:
     weights = zip(names, scaled(learn(made, names), {"issues": made}, names).tolist(), strict=True)
     told = {name: round(weight, DIGITS) for name, weight in sorted(weights, key=lambda item: -abs(item[1]))}
     if given.out:
-        written = {"weights": {name: weight for name, weight in told.items() if weight}, "scores": {"issues": found}}
+        learned_from = dict(sorted(Counter(one.repository for one in made).items()))
+        kept = {name: weight for name, weight in told.items() if weight}
+        written = {"weights": kept, "scores": {"issues": found}, "learned from": learned_from}
         given.out.write_text(json.dumps(written, indent=1) + "\n")
 
 
