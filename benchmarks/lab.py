@@ -23,13 +23,13 @@ from nearcode import settings
 from nearcode.app import App
 from nearcode.domain.budget import Budget
 from nearcode.domain.principal import Principal
-from nearcode.domain.retrieval import Context, Query
+from nearcode.domain.retrieval import Context, Query, Snippet
 from nearcode.domain.spaces import View
 from nearcode.retrieval.service import Call, Found, Retrieval, choose
 from nearcode.retrieval.settings import RetrievalSettings
 from numpy.typing import NDArray
 
-from benchmarks.scoring import ndcg, targets
+from benchmarks.scoring import elsewhere, ndcg, targets
 
 SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
 SECONDS = 60.0
@@ -48,9 +48,10 @@ class OneView:
 
 @dataclass
 class Asked:
-    """One question with what its lanes found."""
+    """One question with what its lanes found; `home` is the id of the repository that answers it."""
 
     repository: str
+    home: str
     category: str
     targets: list[Any]
     call: Call
@@ -62,7 +63,11 @@ class Asked:
 
     def score(self) -> float:
         """nDCG@10."""
-        return ndcg(self.choose().snippets, self.targets)
+        return ndcg([one if self.answers(one) else elsewhere(one) for one in self.choose().snippets], self.targets)
+
+    def answers(self, snippet: Snippet) -> bool:
+        """Whether a snippet is of the repository that answers."""
+        return snippet.repository == self.home
 
 
 @dataclass
@@ -134,7 +139,7 @@ async def collect(arguments: argparse.Namespace) -> list[Asked]:
             for question in json.loads((arguments.annotations / f"{repo['name']}.json").read_text()):
                 scope = ids.values() if arguments.together else [ids[repo["name"]]]
                 call, found = await ask(retrieval, scope, Query(question=question["query"], limit=LIMIT, everything=True))
-                asked.append(Asked(repo["name"], question["category"], targets(question), call, found))
+                asked.append(Asked(repo["name"], ids[repo["name"]], question["category"], targets(question), call, found))
     return asked
 
 

@@ -32,7 +32,7 @@ from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
 from benchmarks.lab import SECONDS, SERVICES, OneView, index
-from benchmarks.scoring import matches, ndcg, targets
+from benchmarks.scoring import elsewhere, matches, ndcg, targets
 
 SEED = 20261121
 ABSENT = 200
@@ -162,16 +162,11 @@ def growth(questions: Sequence[Asked], ids: Mapping[str, str]) -> dict[str, floa
         for question in questions:
             foreign = ids[question.repository]
             found = question.snippets(scope)
-            ranked = [one if one.repository == foreign else _elsewhere(one) for one in found]
+            ranked = [one if one.repository == foreign else elsewhere(one) for one in found]
             by_repository.setdefault(question.repository, []).append(ndcg(ranked, question.targets))
         told[f"{scope}: nDCG@10"] = float(np.mean([np.mean(scores) for scores in by_repository.values()]))
     told["growth: nDCG@10 lost"] = told["own: nDCG@10"] - told["all: nDCG@10"]
     return told
-
-
-def _elsewhere(snippet: Snippet) -> Snippet:
-    """The snippet at a path that no target names: a file of the same name in another repository answers nothing."""
-    return Snippet(snippet.repository, "\0", snippet.blob, 0, 0, snippet.score, "")
 
 
 def main() -> None:

@@ -30,6 +30,11 @@ def ndcg(snippets: Sequence[Snippet], targets: Sequence[Target], k: int = 10) ->
     return sum(1 / math.log2(rank + 1) for rank in ranks) / ideal if ideal else 0.0
 
 
+def elsewhere(snippet: Snippet) -> Snippet:
+    """The snippet at a path that no target names: a file of the same name in another repository answers nothing."""
+    return Snippet(snippet.repository, "\0", snippet.blob, 0, 0, snippet.score, "")
+
+
 def targets(question: dict[str, Any]) -> list[Target]:
     """What answers a question of the benchmark."""
     return [*question.get("relevant", []), *question.get("secondary", [])]

@@ -1,6 +1,7 @@
 """Learns the ranker's weights from asked questions and writes them, with scores in and out of the sample.
 
-    python -m training.ranker --first packages.pickle roots=roots.pickle:.5 whole=whole.pickle:.5 --out ranker.json
+    python -m training.ranker roots=roots.pickle:.4 whole=whole.pickle:.4 together=together.pickle:.2 \
+        --first packages.pickle packages-together.pickle --out ranker.json
 
 Weights are learned from `--first` (lanes that `python -m training.ranker.packages` kept), then moved a little by the sets, each
 NAME=FILE:SHARE: lanes that `python -m benchmarks.lab collect` kept, and how much the set counts.
@@ -49,7 +50,7 @@ def table(recipe: Recipe, weights: NDArray[np.float64], folds: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", metavar="NAME=FILE:SHARE")
-    parser.add_argument("--first", type=Path, required=True, help="what public packages were asked")
+    parser.add_argument("--first", type=Path, required=True, nargs="+", help="what public packages were asked")
     parser.add_argument("--folds", type=int, default=0, help="0: each repository is left out by itself")
     parser.add_argument("--drop", default="", help="features left out, separated by commas")
     parser.add_argument("--out", type=Path)
@@ -61,7 +62,8 @@ def main() -> None:
         sets[name], shares[name] = matrices(Bench.load(Path(file)).questions), float(share)
     dropped = set(given.drop.split(","))
     names = tuple(name for name in FEATURES if name not in {*dropped, *CHAT_FEATURES.values()})
-    recipe = Recipe(sets, shares, matrices(Bench.load(given.first).questions), names)
+    first = [each for file in given.first for each in matrices(Bench.load(file).questions)]
+    recipe = Recipe(sets, shares, first, names)
     weights = scaled(recipe.learn(), sets, names)
     scores = table(recipe, weights, given.folds)
     told = {name: round(float(weight), DIGITS) for name, weight in zip(names, weights, strict=True)}

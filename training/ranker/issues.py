@@ -32,6 +32,7 @@ from nearcode.retrieval.issue import as_issue
 from nearcode.retrieval.ranker import CHAT_FEATURES, load_weights
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
+from numpy.typing import NDArray
 
 from benchmarks.lab import SERVICES, Asked, Bench, OneView, ask, index
 from training.calibration.packages import denied
@@ -115,12 +116,14 @@ async def collect(clones: Sequence[Path]) -> list[Asked]:
                 repository = await index(app, code)
                 for text, files in made:
                     query = Query(text, limit=CANDIDATES, everything=True)
-                    asked.append(Asked(name_of(clone), "issue", list(files), *await ask(retrieval, [repository], query)))
+                    asked.append(
+                        Asked(name_of(clone), repository, "issue", list(files), *await ask(retrieval, [repository], query))
+                    )
                 print(f"{name_of(clone)}: {len(made)} questions", flush=True)
     return asked
 
 
-def learn(questions: Sequence[Matrix], names: tuple[str, ...], without: str = "") -> "np.ndarray":
+def learn(questions: Sequence[Matrix], names: tuple[str, ...], without: str = "") -> NDArray[np.float64]:
     """Weights, shape (features,), moved from those for questions by all repositories but one."""
     start = np.array([load_weights().get(name, 0.0) for name in names])
     return fit([(Batch.of([one for one in questions if one.repository != without], names), 1.0)], start, LOOSER * PULL)

@@ -46,7 +46,8 @@ def matrix(question: Asked) -> Matrix | None:
     chunks = [candidate.hit.chunk for candidate in candidates]
     places: dict[tuple[str, str], int] = {}
     files = [places.setdefault((chunk.repository, chunk.path), len(places)) for chunk in chunks]
-    matched = [[matches(snippet(candidate), target) for target in question.targets] for candidate in candidates]
+    shown = [snippet(candidate) for candidate in candidates]
+    matched = [[question.answers(one) and matches(one, target) for target in question.targets] for one in shown]
     return Matrix(
         question.repository, tuple(told), np.stack(list(told.values()), axis=1), np.array(files), np.array(matched, bool)
     )

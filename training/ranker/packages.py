@@ -33,7 +33,7 @@ OTHERS = 5
 PROFILE = "bge-small-en-v1-5"
 
 
-async def collect(packages: Sequence[Package], chat: Path | None) -> list[Asked]:
+async def collect(packages: Sequence[Package], chat: Path | None, together: bool) -> list[Asked]:
     """Indexes the packages into one index and asks each its questions."""
     space = {"enabled": "on", "folder": str(chat), "profile": PROFILE} if chat else {"enabled": "off"}
     chance = random.Random(SEED)
@@ -55,8 +55,10 @@ async def collect(packages: Sequence[Package], chat: Path | None) -> list[Asked]
                 for asked in package.questions:
                     if asked.cursor is None:
                         names = [package.name, *(chance.sample(sorted(ids), OTHERS) if chance.random() < FEW else ())]
+                        if together:
+                            names = sorted(ids)
                         call, lanes = await ask(retrieval, {ids[name] for name in names}, Query(asked.text, limit=LIMIT))
-                        found.append(Asked(package.name, asked.kind, list(asked.paths), call, lanes))
+                        found.append(Asked(package.name, ids[package.name], asked.kind, list(asked.paths), call, lanes))
     return found
 
 
@@ -79,11 +81,12 @@ def main() -> None:
     parser.add_argument("--deny", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the packages")
     parser.add_argument("--chat", type=Path)
+    parser.add_argument("--together", action="store_true", help="every question is asked of all packages at once")
     parser.add_argument("lanes", type=Path)
     given = parser.parse_args()
     deny = frozenset(given.deny.read_text().split())
     packages = chosen(given.packages, deny, {registry: round(count * given.share) for registry, count in SHARES.items()})
-    asked = asyncio.run(collect(packages, given.chat))
+    asked = asyncio.run(collect(packages, given.chat, given.together))
     given.lanes.write_bytes(pickle.dumps(asked))
     print(f"{len(packages)} packages, {len(asked)} questions")
 

@@ -37,6 +37,7 @@ FEATURES = (
     "file found again", "best dense of file", "best lexical of file", "best defines words of file",
     "long", "class", "function", "defines asked name", "defines asked name for symbols", "defines words",
     "defines words for symbols", "defines words in a row", "scope name", "file name", "whole file name", "folder name",
+    "best dense of repository", "best lexical of repository", "words in repository", "repository found again",
     "named path", "depth", *(f"{kind} file" for kind in KINDS), "central",
 )  # fmt: skip
 """Every feature's name. Those of the chat lane are there if it answered."""
@@ -73,6 +74,7 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     found["defines words for symbols"] = found["defines words"] * asked.intent.symbolic
     for name in ("dense", "lexical", "defines words"):
         found[f"best {name} of file"] = _best_of_file(found[name], file)
+    found |= _repositories(chunks, asked.words, found)
     found["central"] = np.array([candidate.signals.central for candidate in candidates], np.float64)
     return found
 
@@ -169,6 +171,25 @@ def _texts(chunks: Sequence[Chunk], words: Mapping[str, float], file: NDArray[np
         "class": np.array([float(chunk.kind == "class") for chunk in chunks]),
         "function": np.array([float(chunk.kind == "function") for chunk in chunks]),
     }
+
+
+def _repositories(
+    chunks: Sequence[Chunk], words: Mapping[str, float], found: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """How well the repository of each chunk fits the question as a whole. All 0 where only one was found: it tells nothing."""
+    names = ("best dense of repository", "best lexical of repository", "words in repository", "repository found again")
+    numbers: dict[str, int] = {}
+    of = np.array([numbers.setdefault(chunk.repository, len(numbers)) for chunk in chunks], np.int64)
+    if len(numbers) == 1:
+        return {name: np.zeros(len(chunks)) for name in names}
+    again = np.bincount(of, found["dense above the last"] + found["lexical above the last"])
+    values = (
+        _best_of_file(found["dense"], of),
+        _best_of_file(found["lexical"], of),
+        _best_of_file(found["words in file"], of),
+        (again / (again.max() or 1.0))[of],
+    )
+    return dict(zip(names, values, strict=True))
 
 
 def _held(texts: Sequence[str], stems: Sequence[str]) -> NDArray[np.bool_]:

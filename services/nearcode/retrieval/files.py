@@ -13,7 +13,9 @@ _KINDS: Mapping[str, re.Pattern[str]] = {
         r"|(^|/)(test_[^/]*\.(py|rb|c|cc|cpp|h|hpp|lua|jl|el|php)|conftest\.py|[^/]*\.bats|[^/]*([_.-](test|spec|tests)|Tests?|Spec)\.\w+)$"
     ),
     "example": re.compile(
-        r"(^|/)(examples?|samples?|demos?|benchmarks?|bench|playground|tutorials?|docs_src|cookbook|sandbox)/", re.I
+        r"(^|/)(examples?|samples?|demos?|benchmarks?|bench|playground|tutorials?|cookbook|sandbox)/"
+        r"|(^|/)docs?[_-](src|examples?|snippets?)/",
+        re.I,
     ),
     "document": re.compile(
         r"(^|/)(docs?|documentation|website|changelogs?)/|\.(md|rst|txt|adoc)$|(^|/)(CHANGELOG|CHANGES|HISTORY|NEWS)\b", re.I

@@ -41,8 +41,8 @@ def with_chat(weights: Mapping[str, float], share: float) -> Mapping[str, float]
     """Gives the transformer's features a share of the weights of those of the static vectors."""
     shared = dict(weights)
     for static, chat in CHAT_FEATURES.items():
-        shared[chat] = share * weights[static]
-        shared[static] = (1.0 - share) * weights[static]
+        shared[chat] = share * weights.get(static, 0.0)
+        shared[static] = (1.0 - share) * weights.get(static, 0.0)
     return shared
 
 
