@@ -166,7 +166,8 @@ class Engine:
 
     async def index(self, folder: Path) -> str:
         """Makes the index follow a folder; its repository's id."""
-        return await (spaces.index if self.filled else lab.index)(self.app, folder)
+        repository = await lab.index(self.app, folder)  # the commit is served; what fills behind it is waited for next
+        return await spaces.index(self.app, folder) if self.filled else repository
 
     async def ask(self, repository: str, ranked: Ranked) -> None:
         """The files that each retrieval names for an issue."""
