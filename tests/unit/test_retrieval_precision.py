@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nearcode.domain.retrieval import CodeCursor, Query
 from nearcode.retrieval.calibration import Curve, Model, judge, load_models, snippet_evidence
+from nearcode.retrieval.question import read_question
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -25,6 +26,15 @@ async def test_a_question_that_nothing_answers_gets_no_useful_context() -> None:
     context = await World(SHOP).retrieval().retrieve(scope(*SHOP), Query(question=NONSENSE), 60.0)
     assert not context.useful and not context.snippets
     assert context.probability < 0.2
+
+
+async def test_an_issue_is_answered_though_much_of_it_is_found_nowhere() -> None:
+    report = (
+        f"{NONSENSE}\n\n```python\nbasket.checkout()\n```\nTraceback (most recent call last):\n  {NONSENSE}, see the cart\n" * 2
+    )
+    assert read_question(report).issue
+    context = await World(SHOP).retrieval().retrieve(scope(*SHOP), Query(question=report), 60.0)
+    assert context.useful and context.snippets
 
 
 async def test_what_was_found_anyway_can_be_asked_for_and_is_still_called_useless() -> None:

@@ -8,7 +8,7 @@ asked for.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -125,10 +125,15 @@ def load_models(path: Path = CALIBRATION_FILE) -> Mapping[str, Model]:
     return {kind: model_from(each) for kind, each in data["models"].items()}
 
 
-def model_for(cursor: bool, plan: str, repositories: int) -> Model:
-    """The model for a kind of query under a plan; one that cuts nothing off where nothing was learned."""
+def model_for(cursor: bool, plan: str, repositories: int, issue: bool = False) -> Model:
+    """The model for a kind of query under a plan; one that cuts nothing off where nothing was learned.
+
+    Issues are long, so that much in them is found nowhere: by the cut-off for questions one in six would lose its answer (80
+    commit messages of public repositories). They are judged, but never refused.
+    """
     kind, scope = CURSOR if cursor else QUESTION, SEVERAL if repositories > 1 and not cursor else ONE
-    return load_models().get(f"{kind} {plan} {scope}", UNKNOWN)
+    model = load_models().get(f"{kind} {plan} {scope}", UNKNOWN)
+    return replace(model, answer_cutoff=0.0) if issue else model
 
 
 def model_from(data: Mapping[str, object]) -> Model:

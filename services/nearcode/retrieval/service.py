@@ -277,7 +277,7 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     fit = attainable(call.intent, found.idf)
     candidates, ranked = ranking(call.intent, found.idf, lanes, fit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
-    model = model_for(call.query.cursor is not None, lanes.plan, len(found.revisions))
+    model = model_for(call.query.cursor is not None, lanes.plan, len(found.revisions), call.intent.issue)
     verdict = judge(model, evidence, [candidate.score for candidate in ranked])
     for candidate, probability in zip(ranked, verdict.snippets, strict=True):
         candidate.probability = probability
