@@ -35,7 +35,7 @@ def shop(home: Path) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "Begin the shop")
     (folder / "shop" / "prices.py").write_bytes(FILES["shop/prices.py"].replace(b"0.1", b"0.2"))
-    git(folder, "commit", "-qam", "Give twice the discount in the summer of this year")
+    git(folder, "commit", "-qam", "Prices: give twice the discount on an order")
     return folder
 
 
