@@ -408,17 +408,23 @@ def test_a_question_without_useful_context_says_so_and_is_no_failure(indexed: Te
     assistant.snippets, assistant.report = (), replace(assistant.report, useful=False, probability=0.03125)
     code, out, err = indexed.run("search", "how are invoices printed")
     assert (code, out) == (0, "")
-    assert "no useful context" in err and "--all shows what was found anyway" in err
+    assert "no useful context" in err and "this is the nearest" not in err
     code, out, err = indexed.run("search", "how are invoices printed", "--json")
     assert (code, err) == (0, "")
     answer = json.loads(out)
     assert (answer["results"], answer["useful"], answer["probability"]) == ([], False, 0.03125)
 
 
-def test_search_shows_everything_if_asked_to(indexed: Terminal) -> None:
-    indexed.run("search", "login")
-    indexed.run("search", "login", "--all")
-    assert indexed.program.assistant.everything == [False, True]
+def test_search_shows_the_nearest_and_says_that_it_is_unlikely_to_help(
+    indexed: Terminal,
+) -> None:
+    assistant = indexed.program.assistant
+    assistant.report = replace(assistant.report, useful=False)
+    code, out, err = indexed.run("search", "login")
+    assert code == 0 and "src/login.py" in out
+    assert "no useful context" in err and "this is the nearest" in err
+    indexed.run("search", "login", "--useful")
+    assert assistant.everything == [True, False]
 
 
 def test_explain_draws_what_each_signal_gave_and_names_the_lanes(indexed: Terminal) -> None:

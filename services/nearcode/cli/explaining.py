@@ -12,7 +12,7 @@ from nearcode.cli import loop, output
 from nearcode.cli.options import json_option, limit_option, pass_program, repo_completion, repo_option
 from nearcode.cli.places import parse_place, read_source, split_at
 from nearcode.cli.program import Program
-from nearcode.cli.questions import NOTHING_USEFUL, SECONDS, SHOW_ALL
+from nearcode.cli.questions import NOTHING_USEFUL, SECONDS
 from nearcode.cli.workspaces import Located, find
 from nearcode.domain.assistant import Found
 from nearcode.domain.retrieval import CodeCursor, Query, Snippet
@@ -86,7 +86,7 @@ def lanes(snippet: Snippet) -> dict[str, dict[str, float]]:
 def show(found: Found, located: Located) -> None:
     """The explanation for a person: bars of what each signal gave, then the near misses."""
     if not found.report.useful:
-        click.secho(NOTHING_USEFUL + ("" if found.snippets else SHOW_ALL), fg="yellow")
+        click.secho(NOTHING_USEFUL + ("" if found.snippets else " (--all shows what was found anyway)"), fg="yellow")
     largest = max((abs(value) for one in found.snippets for value in one.reasons.values()), default=0.0)
     for number, snippet in enumerate(found.snippets, 1):
         click.echo(f"{number:>2} {output.scored(snippet, located)}  {likely(snippet.probability)}")

@@ -19,7 +19,7 @@ SECONDS = 30.0
 """Deadline of a question. An answer takes milliseconds; the first one after a cold start may wait for a model to load."""
 
 NOTHING_USEFUL = "no useful context: nothing that is indexed is likely to help"
-SHOW_ALL = " (--all shows what was found anyway)"
+NEAREST = "; this is the nearest"
 
 TextFile = click.File("r", encoding="utf-8", errors="replace")
 
@@ -30,15 +30,16 @@ TextFile = click.File("r", encoding="utf-8", errors="replace")
 @click.option("--queries", type=TextFile, help="A file of queries, one a line; - for stdin.")
 @limit_option(10)
 @click.option("--min-score", type=float, default=0.0, show_default=True, help="Leave out what scores less.")
-@click.option("--all", "everything", is_flag=True, help="Show what was found even if it is unlikely to be useful.")
+@click.option("--useful", is_flag=True, help="Show nothing when nothing is likely to be useful, as a model gets it.")
 @json_option
 @pass_program
 def search(program: Program, /, query: str | None, repo: str, queries: IO[str] | None, as_json: bool, **wishes: Any) -> int:
-    """Find the code that answers QUERY."""
+    """Find the code that answers QUERY. What is unlikely to help is shown, and said to be."""
     if (query is None) == (queries is None):
         raise click.UsageError("give either QUERY or --queries FILE")
     asked = [(0, query)] if query is not None else input_lines(queries or [])
-    return loop.run(_search(program, repo, asked, Query(**wishes), as_json))
+    wished = Query(everything=not wishes.pop("useful"), **wishes)
+    return loop.run(_search(program, repo, asked, wished, as_json))
 
 
 async def _search(program: Program, repo: str, asked: Iterable[tuple[int, str]], wishes: Query, as_json: bool) -> int:
@@ -53,7 +54,7 @@ async def _search(program: Program, repo: str, asked: Iterable[tuple[int, str]],
             if as_json:
                 output.line({"query": query, **_facts(found, took)})
             else:
-                _show(query, found, located, took, "" if wishes.everything else SHOW_ALL)
+                _show(query, found, located, took, NEAREST if found.snippets else "")
 
         return await each(asked, one)
 
@@ -76,9 +77,9 @@ def _facts(found: Found, took_ms: float) -> dict[str, object]:
     return {"results": results, "took_ms": round(took_ms, 3), **judged}
 
 
-def _show(query: str, found: Found, located: Located, took_ms: float, cure: str = "") -> None:
+def _show(query: str, found: Found, located: Located, took_ms: float, more: str = "") -> None:
     if not found.report.useful:
-        click.secho(NOTHING_USEFUL + cure, fg="yellow", err=True)
+        click.secho(NOTHING_USEFUL + more, fg="yellow", err=True)
     output.show(found.snippets, located)
     degraded = f" ({found.report.degraded})" if found.report.degraded else ""
     output.note(f"{len(found.snippets)} results for {query!r} in {took_ms:.0f} ms, plan {found.report.plan}{degraded}")
