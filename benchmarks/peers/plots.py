@@ -46,8 +46,9 @@ def _save(figure: Any, path: Path, kind: str) -> Path:
 def _speed(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, str]) -> Any:
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 2, figsize=(9.5, 7), sharey="row", squeeze=False)
-    for row, (chosen, told) in enumerate(SETS.items()):
+    shown = _measured_sets(tools)
+    figure, axes = pyplot.subplots(len(shown), 2, figsize=(9.5, 3 * len(shown) + 1), sharey="row", squeeze=False)
+    for row, (chosen, told) in enumerate(shown.items()):
         ask, index = axes[row]
         for number, sets in enumerate(tools.values()):
             if chosen not in sets:
@@ -65,8 +66,13 @@ def _speed(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, str])
         for axis in (ask, index):
             axis.grid(alpha=0.3)
     _legend(figure, names, {"a tool kept in memory": "gray", "a process a question": "none"})
-    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    figure.tight_layout(rect=(0, 0.7 / (3 * len(shown) + 1), 1, 1))
     return figure
+
+
+def _measured_sets(tools: Mapping[str, Mapping[str, Summary]]) -> dict[str, str]:
+    """The sets that any tool was measured on: an empty picture tells nothing."""
+    return {name: told for name, told in SETS.items() if any(name in sets for sets in tools.values())}
 
 
 def _asked(axis: Any, one: Summary, look: Mapping[str, str]) -> None:
@@ -82,8 +88,9 @@ def _languages(tools: Mapping[str, Mapping[str, Summary]], names: Mapping[str, s
 
     languages = _ordered(tools)
     height = 0.32 * len(languages) + 1.6
-    figure, axes = pyplot.subplots(1, 2, figsize=(9.5, height), sharey=True, squeeze=False)
-    for axis, (chosen, told) in zip(axes[0], SETS.items(), strict=True):
+    shown = _measured_sets(tools)
+    figure, axes = pyplot.subplots(1, len(shown), figsize=(9.5, height), sharey=True, squeeze=False)
+    for axis, (chosen, told) in zip(axes[0], shown.items(), strict=True):
         for number, sets in enumerate(tools.values()):
             if chosen not in sets:
                 continue
