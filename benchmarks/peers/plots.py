@@ -20,9 +20,7 @@ def draw(measured: Mapping[str, Measured], folder: Path, kind: str = "svg") -> l
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "nearcode"
     matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    tools = {
-        key: {name: summary(list(rows.values())) for name, rows in one.sets.items() if rows} for key, one in measured.items()
-    }
+    tools = {key: _summaries(one) for key, one in measured.items()}
     names = {key: one.name for key, one in measured.items()}
     return [
         _save(_speed(tools, names), folder / SPEED, kind),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.domain.index import Hit
-from nearcode.domain.retrieval import Context
+from nearcode.domain.retrieval import CodeCursor, Context
+from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.diversity import AGAIN, spread
 from nearcode.retrieval.features import FEATURES, Asked, features
 from nearcode.retrieval.fusion import ChatLane, Lanes, fuse, gather
@@ -35,14 +36,15 @@ scores = st.lists(st.floats(-1.0, 30.0), max_size=len(SHOP_HITS))
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.none() | scores, st.none() | scores, st.sampled_from(["discount", "how is the total of a cart tested", "shop/mail.py"])
+    st.none() | scores, st.none() | scores, st.sampled_from(["discount(", "total = cart.total", "from shop import mail\nmail."])
 )
-def test_reasons_sum_exactly_to_the_score(dense: list[float] | None, lexical: list[float] | None, question: str) -> None:
-    intent = read_question(question)
+def test_reasons_sum_exactly_to_the_score(dense: list[float] | None, lexical: list[float] | None, before: str) -> None:
+    intent = read_cursor(CodeCursor("shop/orders.py", before, ""))
+    assert intent.edited
     lanes = Lanes(None if dense is None else lane(dense), None if lexical is None else lane(lexical), SHOP_HITS[:3])
     fused = fuse(lanes, intent.symbolic, attainable=3.0)
     words = dict.fromkeys(intent.stems, 1.0 / max(1, len(intent.stems)))
-    ranked = rank(fused.candidates, intent, words, fused.unit)
+    ranked = rank(fused.candidates, intent, intent.edited, words, fused.unit)
     assert [candidate.score for candidate in ranked] == sorted((candidate.score for candidate in ranked), reverse=True)
     for candidate in ranked:
         reasons = list(candidate.reasons.values())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from nearcode.retrieval.explain import snippet
 from nearcode.retrieval.features import Asked as Read
-from nearcode.retrieval.features import features
+from nearcode.retrieval.features import features, numbered
 from nearcode.retrieval.fusion import gather
 from nearcode.retrieval.service import checked
 from numpy.typing import NDArray
@@ -44,10 +44,7 @@ def matrix(question: Asked) -> Matrix | None:
         return None
     told = features(candidates, lanes, Read.read(call.intent, call.intent.word_shares(found.idf)))
     chunks = [candidate.hit.chunk for candidate in candidates]
-    places: dict[tuple[str, str], int] = {}
-    files = [places.setdefault((chunk.repository, chunk.path), len(places)) for chunk in chunks]
+    files = numbered((chunk.repository, chunk.path) for chunk in chunks)
     shown = [snippet(candidate) for candidate in candidates]
     matched = [[question.answers(one) and matches(one, target) for target in question.targets] for one in shown]
-    return Matrix(
-        question.repository, tuple(told), np.stack(list(told.values()), axis=1), np.array(files), np.array(matched, bool)
-    )
+    return Matrix(question.repository, tuple(told), np.stack(list(told.values()), axis=1), files, np.array(matched, bool))

@@ -72,7 +72,8 @@ class Collection:
         return _replicas(await self._nodes.read("Collections/CollectionClusterInfo", self._who()))
 
     async def replicated(self) -> bool:
-        """Whether each shard has all its copies, and all of them answer."""
+        """Whether each shard has all its copies and all of them answer, as one node knows it: for the second or two in which a
+        cluster has no leader, what a dead copy missed is not yet known to it."""
         copies = await self.replicas()
         full = Counter(copy.shard for copy in copies if copy.state == "Active")
         return len(full) > 0 and all(copy.state == "Active" and full[copy.shard] >= self._copies.replicas for copy in copies)

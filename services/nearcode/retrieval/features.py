@@ -4,7 +4,7 @@ Pure, and no look at an index. Every number lies between 0 and about 1, so that 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -17,17 +17,14 @@ from nearcode.domain.terms import identifiers, split_identifier
 from nearcode.retrieval.files import KINDS, file_facts
 from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, ChatLane, Lanes
 from nearcode.retrieval.intent import Intent
-from nearcode.retrieval.stems import name_stems, stem
+from nearcode.retrieval.stems import last_name, name_stems, stem
 
-LATER_NAME = 0.7
-"""Each further name asked for (`Router.add`: add, then Router) counts that much less."""
 LONG = math.log1p(400)
 """Logarithm of the lines at which a chunk's length counts 1."""
 MANY = math.log1p(10)
 """Logarithm of the candidates of one file at which it counts 1."""
 DEEP = 8
 """Folders above a file at which its depth counts 1."""
-_PUNCTUATION = ".:/#"
 _KIND_FEATURES = [(kind, f"{kind} file") for kind in KINDS]
 
 
@@ -55,9 +52,8 @@ class Asked:
     @classmethod
     def read(cls, intent: Intent, words: Mapping[str, float]) -> "Asked":
         """`words` are the question's stems with their shares (summing to 1)."""
-        names = {name.lower(): LATER_NAME**place for place, name in reversed(list(enumerate(intent.names)))}
         stems = [stem(word) for name in identifiers(intent.text) for word in split_identifier(name)]
-        return cls(intent, words, names, frozenset(pairwise(stems)))
+        return cls(intent, words, intent.name_weights(), frozenset(pairwise(stems)))
 
 
 def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dict[str, NDArray[np.float64]]:
@@ -65,7 +61,7 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     if not candidates:
         return {}
     chunks = [candidate.hit.chunk for candidate in candidates]
-    file = _files(chunks)
+    file = numbered((chunk.repository, chunk.path) for chunk in chunks)
     found = _lanes(candidates, lanes, asked.intent.symbolic)
     found |= _texts(chunks, asked.words, file)
     found |= _columns(chunks, lambda chunk: _definitions(chunk, asked))
@@ -73,7 +69,7 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     found["defines asked name for symbols"] = found["defines asked name"] * asked.intent.symbolic
     found["defines words for symbols"] = found["defines words"] * asked.intent.symbolic
     for name in ("dense", "lexical", "defines words"):
-        found[f"best {name} of file"] = _best_of_file(found[name], file)
+        found[f"best {name} of file"] = _best_of(found[name], file)
     found |= _repositories(chunks, asked.words, found)
     found["central"] = np.array([candidate.signals.central for candidate in candidates], np.float64)
     return found
@@ -140,17 +136,18 @@ def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return spread
 
 
-def _files(chunks: Sequence[Chunk]) -> NDArray[np.int64]:
-    """The number of each chunk's file."""
-    numbers: dict[tuple[str, str], int] = {}
-    return np.array([numbers.setdefault((chunk.repository, chunk.path), len(numbers)) for chunk in chunks], np.int64)
+def numbered(keys: Iterable[Hashable]) -> NDArray[np.int64]:
+    """A number for each key, from 0 in the order in which they come; equal keys have one number."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
-def _best_of_file(values: NDArray[np.float64], file: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What the best chunk of each chunk's file has, shape (chunks,): one chunk may hold the words and another the name."""
-    best = np.zeros(int(file.max()) + 1)
-    np.maximum.at(best, file, values)
-    return best[file]
+def _best_of(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the best chunk of each chunk's group (a file, a repository) has, shape (chunks,): one chunk may hold the words and
+    another the name."""
+    best = np.zeros(int(group.max()) + 1)
+    np.maximum.at(best, group, values)
+    return best[group]
 
 
 def _texts(chunks: Sequence[Chunk], words: Mapping[str, float], file: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
@@ -178,15 +175,14 @@ def _repositories(
 ) -> dict[str, NDArray[np.float64]]:
     """How well the repository of each chunk fits the question as a whole. All 0 where only one was found: it tells nothing."""
     names = ("best dense of repository", "best lexical of repository", "words in repository", "repository found again")
-    numbers: dict[str, int] = {}
-    of = np.array([numbers.setdefault(chunk.repository, len(numbers)) for chunk in chunks], np.int64)
-    if len(numbers) == 1:
+    of = numbered(chunk.repository for chunk in chunks)
+    if not of.any():
         return {name: np.zeros(len(chunks)) for name in names}
     again = np.bincount(of, found["dense above the last"] + found["lexical above the last"])
     values = (
-        _best_of_file(found["dense"], of),
-        _best_of_file(found["lexical"], of),
-        _best_of_file(found["words in file"], of),
+        _best_of(found["dense"], of),
+        _best_of(found["lexical"], of),
+        _best_of(found["words in file"], of),
         (again / (again.max() or 1.0))[of],
     )
     return dict(zip(names, values, strict=True))
@@ -231,7 +227,7 @@ class _Defined:
 
 @lru_cache(maxsize=20_000)
 def _defined(definition: str) -> _Defined:
-    last = definition.rstrip(_PUNCTUATION).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
+    last = last_name(definition)
     return _Defined(last, last.lower(), name_stems(last))
 
 

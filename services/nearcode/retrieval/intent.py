@@ -7,6 +7,9 @@ from nearcode.domain.terms import term_id
 from nearcode.retrieval.idf import Idf
 from nearcode.retrieval.imports import Imports
 
+LATER_NAME = 0.7
+"""Each further name asked for (`Router.add`: add, then Router) counts that much less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edited:
@@ -40,6 +43,10 @@ class Intent:
     def issue(self) -> bool:
         """Whether the question is an issue."""
         return bool(self.emphasis)
+
+    def name_weights(self) -> dict[str, float]:
+        """How much each name counts, in lower case."""
+        return {name.lower(): LATER_NAME**place for place, name in reversed(list(enumerate(self.names)))}
 
     def word_shares(self, idf: Idf) -> dict[str, float]:
         """How much of the question each stem is: shares of idf that sum to 1."""

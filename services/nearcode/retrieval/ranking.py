@@ -1,4 +1,4 @@
-"""What lifts and lowers a candidate beside its lanes. Every signal is additive and named; every weight says why.
+"""What lifts and lowers a candidate for a cursor beside its lanes. Every signal is additive and named; every weight says why.
 
 Weights are shares of the unit of fusion: 1 is worth as much as being the best candidate of every lane.
 """
@@ -7,27 +7,21 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from nearcode.domain.chunk import Chunk
-from nearcode.retrieval.diversity import AGAIN, spread
+from nearcode.retrieval.diversity import spread
 from nearcode.retrieval.files import file_facts
 from nearcode.retrieval.fusion import Candidate
 from nearcode.retrieval.imports import edited_import_words, import_words, imported
 from nearcode.retrieval.intent import Edited, Intent
-from nearcode.retrieval.stems import name_stems
+from nearcode.retrieval.stems import last_name, name_stems
 
-DEFINES = 0.8
-"""The chunk defines exactly what was named: who asks for a name wants its definition."""
-DEFINES_LATER_NAME = 0.7
-"""Each further name asked for (`Router.add`: add, then Router) counts that much less."""
 DEFINES_WORDS = 0.3
-"""The words of a definition's name are the question's words."""
+"""The words of a definition's name are those of names used near the cursor."""
 FILE_NAME = 0.7
-"""The file's name holds the question's words: people name files for what they do."""
+"""The file's name holds words of names used near the cursor: people name files for what they do."""
 FOLDER_NAME = 0.12
 """The same for its folders, which say it less sharply."""
-NAMED_PATH = 1.0
-"""The question names this very path."""
 SAME_FILE = 0.12
-"""Other candidates of the same file: a file that is found in several places is about the question."""
+"""Other candidates of the same file: a file that is found in several places is about what is written."""
 IMPORTED = 0.25
 """The edited file imports the candidate's (useful snippets: 3 to 9 % from imported files, RepoCoder)."""
 SIMILAR_IMPORTS = 0.15
@@ -45,31 +39,31 @@ LOWERED: Mapping[str, float] = {
     "barrel": 0.1,
     "legacy": 0.2,
 }
-"""Share of its score that a file of a kind loses when the question does not ask for the kind: it repeats or uses what is
-asked for, and is rarely its home."""
-AGAIN_AT_CURSOR = 0.9
-"""The same for a cursor: whoever completes needs every neighbor of what he uses, not one piece of many files."""
-_PUNCTUATION = ".:/#"
+"""Share of its score that a file of a kind loses when the edited file is not of the kind: it repeats or uses what is needed,
+and is rarely its home."""
+AGAIN = 0.9
+"""What each further chunk of one file keeps: whoever completes needs every neighbor of what he uses, not one piece of many
+files."""
 
 
-def rank(candidates: list[Candidate], intent: Intent, words: Mapping[str, float], unit: float) -> list[Candidate]:
-    """Adds every signal and sorts, best first. `words` are the question's stems with their shares (summing to 1)."""
+def rank(
+    candidates: list[Candidate], intent: Intent, edited: Edited, words: Mapping[str, float], unit: float
+) -> list[Candidate]:
+    """Adds every signal and sorts, best first. `words` are the stems near the cursor with their shares (summing to 1)."""
     totals = _file_totals(candidates)
     best_total = max(totals.values(), default=0.0)
     bases = [candidate.score for candidate in candidates]
-    names = {name.lower(): DEFINES_LATER_NAME**place for place, name in reversed(list(enumerate(intent.names)))}
-    context = edited_import_words(intent.edited.imports) if intent.edited else frozenset()
+    names, context = intent.name_weights(), edited_import_words(edited.imports)
     for candidate, base in zip(candidates, bases, strict=True):
         chunk = candidate.hit.chunk
         if best_total > 0.0:
             others = totals[chunk.repository, chunk.path] - base
             candidate.add("same file", SAME_FILE * unit * others / best_total)
-        if intent.edited:
-            _add_place(candidate, chunk, intent.edited, context, unit)
-        candidate.add("defines", unit * _defines(chunk, names, words, USED_NAME if intent.edited else DEFINES))
-        _add_path(candidate, chunk, intent, words, unit)
+        _add_place(candidate, chunk, edited, context, unit)
+        candidate.add("defines", unit * _defines(chunk, names, words))
+        _add_path(candidate, chunk, words, unit)
         _lower(candidate, chunk, intent)
-    return spread(candidates, AGAIN_AT_CURSOR if intent.edited else AGAIN)
+    return spread(candidates, AGAIN)
 
 
 def _file_totals(candidates: Sequence[Candidate]) -> dict[tuple[str, str], float]:
@@ -79,13 +73,12 @@ def _file_totals(candidates: Sequence[Candidate]) -> dict[tuple[str, str], float
     return totals
 
 
-def _defines(chunk: Chunk, names: Mapping[str, float], words: Mapping[str, float], exact: float) -> float:
+def _defines(chunk: Chunk, names: Mapping[str, float], words: Mapping[str, float]) -> float:
     best = 0.0
     for definition in chunk.definitions:
-        plain = definition.rstrip(_PUNCTUATION)
-        last = plain.rsplit(".", 1)[-1].rsplit("::", 1)[-1].lower()
+        last = last_name(definition).lower()
         if last in names:
-            best = max(best, exact * names[last])
+            best = max(best, USED_NAME * names[last])
         stems = name_stems(last)
         shared = stems & words.keys()
         if shared:
@@ -93,7 +86,7 @@ def _defines(chunk: Chunk, names: Mapping[str, float], words: Mapping[str, float
     return best
 
 
-def _add_path(candidate: Candidate, chunk: Chunk, intent: Intent, words: Mapping[str, float], unit: float) -> None:
+def _add_path(candidate: Candidate, chunk: Chunk, words: Mapping[str, float], unit: float) -> None:
     facts = file_facts(chunk.path)
     shared = facts.name & words.keys()
     if shared:
@@ -102,8 +95,6 @@ def _add_path(candidate: Candidate, chunk: Chunk, intent: Intent, words: Mapping
     folders = (facts.folders & words.keys()) - shared
     if folders:
         candidate.add("folder name", FOLDER_NAME * unit * sum(words[stem] for stem in folders))
-    if any(chunk.path.endswith(path) for path in intent.paths):
-        candidate.add("named path", NAMED_PATH * unit)
 
 
 def _add_place(candidate: Candidate, chunk: Chunk, edited: Edited, context: frozenset[str], unit: float) -> None:

@@ -323,7 +323,7 @@ def ranking(intent: Intent, idf: Idf, lanes: Lanes, fit: float) -> tuple[list[Ca
     words = intent.word_shares(idf)
     if intent.edited:
         fused = fuse(lanes, intent.symbolic, fit)
-        return fused.candidates, rank(fused.candidates, intent, words, fused.unit)
+        return fused.candidates, rank(fused.candidates, intent, intent.edited, words, fused.unit)
     candidates, unit = gather(lanes), fitting(lanes, intent.symbolic, fit).unit
     weights = weights_for(lanes, intent.issue)
     return candidates, rank_by(weights, candidates, features(candidates, lanes, Asked.read(intent, words)), unit)

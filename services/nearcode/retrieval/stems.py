@@ -20,6 +20,7 @@ _BY_LENGTH = [
 _SHORTEST = 3
 """Letters a stem keeps: shorter ones join words that have nothing in common."""
 _NOT_PLURAL = ("ss", "us", "is")
+_PUNCTUATION = ".:/#"
 
 
 @lru_cache(maxsize=100_000)
@@ -48,6 +49,11 @@ def relatives(word: str) -> tuple[str, ...]:
     if root[-1] not in "aeiou":
         forms += [root + root[-1] + ending for ending in ("er", "ed", "ing")]
     return tuple(form for form in dict.fromkeys(forms) if form != word and stem(form) == root)
+
+
+def last_name(definition: str) -> str:
+    """The name that a definition's full name ends with: `Router.add:` is add, `route::Path` is Path."""
+    return definition.rstrip(_PUNCTUATION).rsplit(".", 1)[-1].rsplit("::", 1)[-1]
 
 
 @lru_cache(maxsize=100_000)
