@@ -8,17 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import qdrant_edge as edge
+from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters.qdrant_edge import EdgeChunkIndex
 from nearcode.domain.errors import Conflict, Reason, Unavailable
-from nearcode.domain.index import DenseQuery, IndexSpace, ModelProfile
+from nearcode.domain.index import DenseQuery, IndexSpace, ModelProfile, Point
 
 from tests.contract.chunk_points import SPACE, Maker, scope, stored_ids
 from tests.servers import wait_until
+
+WIDE = IndexSpace("completion", ModelProfile("static/wide@1", 256, static=True))
 
 
 @pytest.fixture
@@ -207,3 +213,56 @@ async def test_deleted_points_are_cleared_away_and_the_rest_is_still_found(index
     kill(index)
     found = {*await stored_ids(index), *await stored_ids(index, "r2")}
     assert found == {*left, *(point.id for point in points[:10])}
+
+
+def clustered(points: int) -> list[Point]:
+    """Points as embedders make them: 256 dimensions, many alike."""
+    numbers, maker = np.random.default_rng(5), Maker(space=WIDE)
+    centers = numbers.standard_normal((40, 256))
+    near = centers[numbers.integers(0, 40, points)] + 0.7 * numbers.standard_normal((points, 256))
+    unit = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+    return [replace(maker.point(ordinal=number), vector=vector) for number, vector in enumerate(unit)]
+
+
+async def ten_nearest(index: EdgeChunkIndex, points: Sequence[Point], asked: int) -> None:
+    """Asks for the ten nearest of so many points and compares them, and their scores, with the exact ones."""
+    vectors = np.stack([point.vector for point in points])
+    found = 0
+    for question in vectors[:asked]:
+        ((*hits,),) = await index.search(scope("r1"), [DenseQuery(question, 10)])
+        scores = vectors @ question
+        exact = {points[at].id: float(scores[at]) for at in np.argsort(-scores)[:10]}
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        assert all(hit.score == pytest.approx(exact[hit.id], abs=1e-5) for hit in hits if hit.id in exact)
+        found += sum(hit.id in exact for hit in hits)
+    assert found >= 0.995 * 10 * asked
+
+
+async def test_the_ten_nearest_are_those_of_exact_search_though_vectors_are_compressed(tmp_path: Path) -> None:
+    index, points = EdgeChunkIndex(WIDE, tmp_path / "index"), clustered(5000)
+    await index.upsert(points)
+    await ten_nearest(index, points, 100)
+    paths = [replace(point, chunk=replace(point.chunk, path="gone.py")) for point in points[:2000]]
+    await index.upsert(paths)
+    await index.retire("r1", {"gone.py": None}, before=2)
+    assert await index.vacuum()
+    await ten_nearest(index, points[2000:], 50)
+    await index.close()
+    again = EdgeChunkIndex(WIDE, tmp_path / "index")
+    await ten_nearest(again, points[2000:], 50)
+    await again.close()
+
+
+async def test_an_index_whose_vectors_were_not_compressed_is_still_searched(tmp_path: Path) -> None:
+    index, points = EdgeChunkIndex(WIDE, tmp_path / "index"), clustered(500)
+    await index.open()
+    await index.close()
+    shutil.rmtree(tmp_path / "index" / "shard")
+    (tmp_path / "index" / "shard").mkdir()
+    plain = edge.EdgeConfig(
+        {layout.DENSE: edge.EdgeVectorParams(256, edge.Distance.Cosine)}, {layout.LEXICAL: edge.EdgeSparseVectorParams()}
+    )
+    edge.EdgeShard.create(str(tmp_path / "index" / "shard"), plain).close()
+    await (older := EdgeChunkIndex(WIDE, tmp_path / "index")).upsert(points)
+    await ten_nearest(older, points, 50)
+    await older.close()

@@ -94,6 +94,7 @@ class EdgeChunkIndex:
         if not scope.repositories or not lanes:
             return [[] for _ in queries]
         answers = await self._call("search", sorted(scope.repositories), list(lanes.values()))
+        await asyncio.sleep(0)  # whoever is next sends his request first: the child then works while this one is unpacked
         found = dict(zip(lanes, answers, strict=True))
         return [[_hit(hit) for hit in found.get(index, ())] for index in range(len(queries))]
 

@@ -22,6 +22,9 @@ from nearcode.runtime.child import serve
 
 LOCK_SECONDS = 5.0
 """How long to wait for another process to let go of the shard: one that was killed takes milliseconds."""
+RESCORED = 2.0
+"""How many candidates of the compressed vectors are scored again with the originals, as a multiple of those asked for."""
+LEAST_RESCORED = 100
 FLUSH_POINTS = 8192
 """Points after which written data goes from the log into the segments, so that opening replays little."""
 
@@ -140,7 +143,9 @@ class Shard:
         else:
             everything = not lane.below and self._is_all(repositories)
             readable = None if everything else _readable(repositories, lane.below)
-        request = edge.QueryRequest(lane.limit, query=nearest, filter=readable, with_payload=list(layout.EDGE_READ))
+        request = edge.QueryRequest(
+            lane.limit, query=nearest, filter=readable, with_payload=list(layout.EDGE_READ), params=_rescored(lane.limit)
+        )
         return [_found(point, point.score) for point in self._shard.query(request)]
 
     def _is_all(self, repositories: list[str]) -> bool:
@@ -214,13 +219,20 @@ class Shard:
             time.sleep(0.02)
 
     def _config(self) -> Any:
+        compressed = edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4)
+        dense = edge.EdgeVectorParams(self._dimensions, edge.Distance.Cosine, quantization_config=compressed)
         return edge.EdgeConfig(
-            vectors={layout.DENSE: edge.EdgeVectorParams(self._dimensions, edge.Distance.Cosine)},
+            vectors={layout.DENSE: dense},
             sparse_vectors={layout.LEXICAL: edge.EdgeSparseVectorParams()},
             optimizers=edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=0),
             max_search_threads=2,
-            payload_memory=edge.Memory.Cold,
+            payload_memory=edge.Memory.Cached,
         )
+
+
+def _rescored(limit: int) -> Any:
+    oversampling = max(RESCORED, LEAST_RESCORED / limit)
+    return edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling))
 
 
 def _readable(repositories: list[str], below: str, *more: Any) -> Any:

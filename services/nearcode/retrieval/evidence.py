@@ -4,7 +4,7 @@ Every value lies between 0 and about 1, is defined for every answer and does not
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import Hit
@@ -12,7 +12,7 @@ from nearcode.domain.terms import count_identifiers, term_id
 from nearcode.retrieval.fusion import Candidate, Lanes
 from nearcode.retrieval.idf import Idf
 from nearcode.retrieval.intent import Intent
-from nearcode.retrieval.stems import name_stems, relatives, stem
+from nearcode.retrieval.stems import held_stems, relatives, stem
 
 CHUNKS = 3
 """Best candidates whose words are read."""
@@ -35,12 +35,12 @@ def weigh(intent: Intent, idf: Idf, lanes: Lanes, ranked: Sequence[Candidate], a
     best = ranked[0]
     words = question_words(intent, idf)
     chunks = [candidate.hit.chunk for candidate in ranked]
-    covers = [chunk_stems(chunk) for chunk in chunks[:CHUNKS]]
+    covers = [chunk_stems(chunk, words) for chunk in chunks[:CHUNKS]]
     same = [chunk for chunk in chunks[1:] if _file(chunk) == _file(chunks[0])][: FILE_CHUNKS - 1]
-    whole = frozenset().union(covers[0], *map(chunk_stems, same))
+    whole = covers[0].union(*(chunk_stems(chunk, words) for chunk in same))
     rarest = max(words, key=lambda word: (words[word], word), default="")
     telling = _telling(words)
-    titles = [title_stems(chunk) for chunk in chunks[:CHUNKS]]
+    titles = [title_stems(chunk, words) for chunk in chunks[:CHUNKS]]
     scale = abs(best.score) or 1.0
     return {
         "nearest": max((hit.score for hit in lanes.dense or ()), default=0.0),
@@ -80,9 +80,9 @@ def question_words(intent: Intent, idf: Idf) -> dict[str, float]:
     return {word: share / total for word, share in kept.items()} if total else {}
 
 
-def chunk_stems(chunk: Chunk) -> frozenset[str]:
-    """Stems of all words of a chunk, its path and its scopes."""
-    return frozenset().union(*map(name_stems, (*count_identifiers(chunk.text), *chunk.scopes, *chunk.path.split("/"))))
+def chunk_stems(chunk: Chunk, words: Iterable[str]) -> frozenset[str]:
+    """Those of the words (stems) that a chunk, its path or its scopes hold."""
+    return held_stems((*count_identifiers(chunk.text), *chunk.scopes, *chunk.path.split("/")), words)
 
 
 def covered(words: Mapping[str, float], stems: frozenset[str]) -> float:
@@ -90,9 +90,9 @@ def covered(words: Mapping[str, float], stems: frozenset[str]) -> float:
     return sum(share for word, share in words.items() if word in stems)
 
 
-def title_stems(chunk: Chunk) -> frozenset[str]:
-    """Stems of what a chunk is called: the names that it defines, its scopes and its path."""
-    return frozenset().union(*(name_stems(name) for name in (*chunk.definitions, *chunk.scopes, *chunk.path.split("/"))))
+def title_stems(chunk: Chunk, words: Iterable[str]) -> frozenset[str]:
+    """Those of the words (stems) in what a chunk is called: the names that it defines, its scopes and its path."""
+    return held_stems((*chunk.definitions, *chunk.scopes, *chunk.path.split("/")), words)
 
 
 def _telling(words: Mapping[str, float]) -> dict[str, float]:

@@ -45,7 +45,7 @@ def snippet(candidate: Candidate) -> Snippet:
     hit, chunk = candidate.hit, candidate.hit.chunk
     return Snippet(
         chunk.repository, chunk.path, chunk.blob, chunk.start_line, chunk.end_line, candidate.score, chunk.text,
-        reasons=dict(candidate.reasons), header=chunk.header, language=chunk.language, kind=chunk.kind,
+        reasons=candidate.reasons, header=chunk.header, language=chunk.language, kind=chunk.kind,
         definitions=chunk.definitions, trace=hit.trace, lanes=tuple(candidate.found_by.values()), id=hit.id,
         probability=candidate.probability,
     )  # fmt: skip
@@ -74,7 +74,7 @@ def told(losers: Losers) -> tuple[Snippet, ...]:
 
 def _why(candidate: Candidate, last: float) -> str:
     """Whether it would have won, had its file not been there already."""
-    again = candidate.reasons.get(AGAIN, 0.0)
+    again = candidate.added.get(AGAIN, 0.0)
     return SAME_FILE if again < 0.0 and candidate.score - again >= last else BEYOND_LIMIT
 
 

@@ -4,7 +4,7 @@ Pure, and no look at an index. Every number lies between 0 and about 1, so that 
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -17,7 +17,7 @@ from nearcode.domain.terms import identifiers, split_identifier
 from nearcode.retrieval.files import KINDS, file_facts
 from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, ChatLane, Lanes
 from nearcode.retrieval.intent import Intent
-from nearcode.retrieval.stems import last_name, name_stems, stem
+from nearcode.retrieval.stems import held_stems, last_name, name_stems, stem
 
 LONG = math.log1p(400)
 """Logarithm of the lines at which a chunk's length counts 1."""
@@ -25,35 +25,41 @@ MANY = math.log1p(10)
 """Logarithm of the candidates of one file at which it counts 1."""
 DEEP = 8
 """Folders above a file at which its depth counts 1."""
-_KIND_FEATURES = [(kind, f"{kind} file") for kind in KINDS]
+_NO_KINDS = (0.0,) * len(KINDS)
 
+DEFINED = ("defines asked name", "defines words", "defines words in a row", "scope name")
+"""Features of what a chunk defines."""
+PLACED = ("file name", "whole file name", "folder name", "named path", "depth", *(f"{kind} file" for kind in KINDS))
+"""Features of a chunk's path."""
 
 FEATURES = (
     "dense", "dense above the last", "dense rank", "lexical", "lexical for symbols", "lexical above the last", "both lanes",
     "definition lane", "chat", "chat above the last", "chat rank", "words in text", "words in header", "words in file",
     "file found again", "best dense of file", "best lexical of file", "best defines words of file",
-    "long", "class", "function", "defines asked name", "defines asked name for symbols", "defines words",
-    "defines words for symbols", "defines words in a row", "scope name", "file name", "whole file name", "folder name",
-    "best dense of repository", "best lexical of repository", "words in repository", "repository found again",
-    "named path", "depth", *(f"{kind} file" for kind in KINDS), "central",
+    "long", "class", "function", *DEFINED, "defines asked name for symbols", "defines words for symbols",
+    "best dense of repository", "best lexical of repository", "words in repository", "repository found again", *PLACED,
+    "central",
 )  # fmt: skip
 """Every feature's name. Those of the chat lane are there if it answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as features need it: shares of its stems, weights of its names, and pairs of neighboring stems."""
+    """A question as features need it: shares of its stems, weights of its names, pairs of neighboring stems, and what any
+    definition holds that has one of its names or stems."""
 
     intent: Intent
     words: Mapping[str, float]
     names: Mapping[str, float]
     pairs: frozenset[tuple[str, str]]
+    sought: tuple[str, ...]
 
     @classmethod
     def read(cls, intent: Intent, words: Mapping[str, float]) -> "Asked":
         """`words` are the question's stems with their shares (summing to 1)."""
         stems = [stem(word) for name in identifiers(intent.text) for word in split_identifier(name)]
-        return cls(intent, words, intent.name_weights(), frozenset(pairwise(stems)))
+        names = intent.name_weights()
+        return cls(intent, words, names, frozenset(pairwise(stems)), tuple(dict.fromkeys((*words, *names))))
 
 
 def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dict[str, NDArray[np.float64]]:
@@ -64,8 +70,9 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     file = numbered((chunk.repository, chunk.path) for chunk in chunks)
     found = _lanes(candidates, lanes, asked.intent.symbolic)
     found |= _texts(chunks, asked.words, file)
-    found |= _columns(chunks, lambda chunk: _definitions(chunk, asked))
-    found |= _columns(chunks, lambda chunk: _path(chunk.path, asked))
+    found |= _columns(DEFINED, [_definitions(chunk, asked) for chunk in chunks])
+    paths = dict.fromkeys((chunk.repository, chunk.path) for chunk in chunks)  # in the order of their numbers
+    found |= {name: column[file] for name, column in _columns(PLACED, [_path(path, asked) for _, path in paths]).items()}
     found["defines asked name for symbols"] = found["defines asked name"] * asked.intent.symbolic
     found["defines words for symbols"] = found["defines words"] * asked.intent.symbolic
     for name in ("dense", "lexical", "defines words"):
@@ -75,10 +82,8 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     return found
 
 
-def _columns(chunks: Sequence[Chunk], read: Callable[[Chunk], Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
-    rows = [read(chunk) for chunk in chunks]
-    columns = np.array([tuple(row.values()) for row in rows], np.float64).T
-    return dict(zip(rows[0], columns, strict=True))
+def _columns(names: Sequence[str], rows: Sequence[Sequence[float]]) -> dict[str, NDArray[np.float64]]:
+    return dict(zip(names, np.array(rows, np.float64).T, strict=True))
 
 
 def _lanes(candidates: Sequence[Candidate], lanes: Lanes, symbolic: float) -> dict[str, NDArray[np.float64]]:
@@ -193,29 +198,6 @@ def _held(texts: Sequence[str], stems: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([[each in text for each in stems] for text in texts], bool).reshape(len(texts), len(stems))
 
 
-def _definitions(chunk: Chunk, asked: Asked) -> dict[str, float]:
-    """How well what the chunk defines is what was asked for: by its name, by the words of it, by two words in a row."""
-    name, words, pairs = 0.0, 0.0, 0.0
-    stems = asked.words.keys()
-    for definition in chunk.definitions:
-        defined = _defined(definition)
-        if defined.name in asked.names:
-            name = max(name, asked.names[defined.name])
-        if stems.isdisjoint(defined.stems):
-            continue
-        shared = defined.stems & stems
-        words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
-        if asked.pairs and len(shared) > 1:
-            pairs = max(pairs, len(_pairs(defined.last) & asked.pairs) / len(asked.pairs))
-    scopes = frozenset().union(*map(name_stems, chunk.scopes)) if chunk.scopes else frozenset[str]()
-    return {
-        "defines asked name": name,
-        "defines words": words,
-        "defines words in a row": pairs,
-        "scope name": _sum(asked.words, scopes & stems) if scopes else 0.0,
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class _Defined:
     """What is compared of a name: its last part, that in lower case, and its stems."""
@@ -231,27 +213,48 @@ def _defined(definition: str) -> _Defined:
     return _Defined(last, last.lower(), name_stems(last))
 
 
+def _definitions(chunk: Chunk, asked: Asked) -> tuple[float, float, float, float]:
+    """DEFINED of a chunk: how well what it defines is what was asked for, by its name, by the words of it, by two words in a
+    row; how well its scopes are."""
+    name, words, pairs = 0.0, 0.0, 0.0
+    stems = asked.words.keys()
+    joined = "\n".join(chunk.definitions).lower()
+    if sought := [each for each in asked.sought if each in joined]:  # most define nothing like it, and are not split
+        for definition in chunk.definitions:
+            low = definition.lower()
+            if not any(each in low for each in sought):
+                continue
+            defined = _defined(definition)
+            if defined.name in asked.names:
+                name = max(name, asked.names[defined.name])
+            if shared := defined.stems & stems:
+                words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
+                if asked.pairs and len(shared) > 1:
+                    pairs = max(pairs, len(_pairs(defined.last) & asked.pairs) / len(asked.pairs))
+    return name, words, pairs, _sum(asked.words, held_stems(chunk.scopes, stems)) if chunk.scopes else 0.0
+
+
 def _pairs(name: str) -> set[tuple[str, str]]:
     """Pairs of neighboring stems."""
     return set(pairwise(map(stem, split_identifier(name))))
 
 
-def _path(path: str, asked: Asked) -> dict[str, float]:
-    """How well a path is what was asked for, and which kinds of file it is that were not asked for."""
+def _path(path: str, asked: Asked) -> tuple[float, ...]:
+    """PLACED of a file: how well its path is what was asked for, and which kinds of file it is that were not asked for."""
     facts = file_facts(path)
     stems = asked.words.keys()
     shared = facts.name & stems
     of_name = _sum(asked.words, shared) if shared else 0.0
     folders = facts.folders & stems
     kinds = facts.kinds - asked.intent.asked
-    return {
-        "file name": of_name * len(shared) / max(1, len(facts.name)),
-        "whole file name": of_name * (len(shared) == len(facts.name)),
-        "folder name": _sum(asked.words, folders - shared) if folders else 0.0,
-        "named path": float(any(path.endswith(each) for each in asked.intent.paths)) if asked.intent.paths else 0.0,
-        "depth": min(1.0, path.count("/") / DEEP),
-        **{name: float(kind in kinds) for kind, name in _KIND_FEATURES},
-    }
+    return (
+        of_name * len(shared) / max(1, len(facts.name)),
+        of_name * (len(shared) == len(facts.name)),
+        _sum(asked.words, folders - shared) if folders else 0.0,
+        float(any(path.endswith(each) for each in asked.intent.paths)) if asked.intent.paths else 0.0,
+        min(1.0, path.count("/") / DEEP),
+        *([float(kind in kinds) for kind in KINDS] if kinds else _NO_KINDS),
+    )
 
 
 def _sum(words: Mapping[str, float], stems: Iterable[str]) -> float:

@@ -61,10 +61,13 @@ class Lanes:
 
 @dataclass(slots=True)
 class Candidate:
-    """A chunk on its way: what each signal gave it so far, the lanes that found it, and how likely it is useful."""
+    """A chunk on its way: what each signal gave it so far, the lanes that found it, and how likely it is useful.
+
+    `weighed` are contributions that came at once, by name and number: most candidates lose, and nobody reads why."""
 
     hit: Hit
-    reasons: dict[str, float] = field(default_factory=dict)
+    added: dict[str, float] = field(default_factory=dict)
+    weighed: tuple[Sequence[str], Sequence[float]] = ((), ())
     score: float = 0.0
     found_by: dict[str, LaneFind] = field(default_factory=dict)
     probability: float = 0.0
@@ -74,13 +77,13 @@ class Candidate:
         """Adds a contribution."""
         value = round(value / GRAIN) * GRAIN
         if value:
-            self.reasons[reason] = self.reasons.get(reason, 0.0) + value
+            self.added[reason] = self.added.get(reason, 0.0) + value
             self.score += value
 
-    def take(self, parts: Mapping[str, float]) -> None:
-        """Adds contributions by new reasons: multiples of GRAIN, none of them 0."""
-        self.reasons.update(parts)
-        self.score += sum(parts.values())
+    @property
+    def reasons(self) -> dict[str, float]:
+        """All contributions that are not 0, by reason; they sum exactly to the score."""
+        return {name: value for name, value in zip(*self.weighed, strict=True) if value} | self.added
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,6 @@ def rank_by(
     if candidates and names:
         weighed = np.stack([unit * weights[name] * features[name] for name in names], axis=1)
         parts = np.rint(weighed / GRAIN) * GRAIN  # as Candidate.add does, at once
-        for candidate, row in zip(candidates, parts.tolist(), strict=True):
-            candidate.take({name: part for name, part in zip(names, row, strict=True) if part})
+        for candidate, row, score in zip(candidates, parts.tolist(), parts.sum(axis=1).tolist(), strict=True):
+            candidate.weighed, candidate.score = (names, row), score
     return spread(candidates, AGAIN)

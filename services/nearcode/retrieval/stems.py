@@ -1,5 +1,6 @@
 """Stems: what `routing`, `routes` and `Router` share. Used to compare words and to widen the lexical question."""
 
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from nearcode.domain.terms import split_identifier
@@ -60,3 +61,14 @@ def last_name(definition: str) -> str:
 def name_stems(name: str) -> frozenset[str]:
     """Stems of the words of an identifier, a path part or a whole path."""
     return frozenset(map(stem, split_identifier(name)))
+
+
+def held_stems(names: Collection[str], stems: Iterable[str]) -> frozenset[str]:
+    """Which of the stems occur among the words of the names. A word begins with its stem, so that most names need no split."""
+    joined = "\n".join(names).lower()
+    sought = [each for each in stems if each in joined]
+    if not sought:
+        return frozenset()
+    lowered = [(name, name.lower()) for name in names]
+    near = {name for each in sought for name, low in lowered if each in low}
+    return frozenset(sought) & frozenset().union(*map(name_stems, near))
