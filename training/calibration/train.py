@@ -36,7 +36,7 @@ RAISES = (
     "named", "named here", "rarest word", "same first", "telling words", "telling words by file", "vectors stand out",
     "words matched", "words matched here", "words stand out",
 )  # fmt: skip
-LOWERS = ("unknown words", "names undefined", "files", "behind", "rank")
+LOWERS = ("unknown words", "names undefined", "files", "behind", "root of behind", "rank")
 SIGNS = {"answer": 1} | dict.fromkeys(RAISES, 1) | dict.fromkeys(LOWERS, -1)
 """What evidence may only speak for, or only against, an answer. Length, symbols and repeated files may go either way."""
 OUTLIERS = 0.005

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +65,7 @@ def fetch_pypi(names: Sequence[str], place: Place) -> Iterator[Fetched]:
         target = place.work / "pypi" / name
         wanted = f"{name}=={version}" if version else name
         command: list[str | Path] = [
-            "uv",
+            Path(sys.executable).with_name("uv"),
             "pip",
             "install",
             "-q",

@@ -23,6 +23,8 @@ ONE, SEVERAL = "one", "several"
 """Kinds of queries, and of scopes: one repository or several. Each pair has a model a plan, as `question hybrid one`, for what
 makes an answer good differs: a lane that did not answer is no evidence against what the others found, and among much code
 something is always alike."""
+SURE = 4.0
+"""Log odds of an answer beyond which they say no more of its snippets: 98 of 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +101,20 @@ def judge(model: Model, evidence: Mapping[str, float], scores: Sequence[float]) 
 
 
 def snippet_evidence(answer_logit: float, best: float, score: float, rank: int) -> dict[str, float]:
-    """What is known of a snippet beside its answer: how far below the best it lies, and its rank from 0."""
-    behind = (best - score) / (abs(best) or 1.0)
-    return {"answer": answer_logit, "behind": min(2.0, behind), "rank": math.log1p(rank)}
+    """What is known of a snippet beside its answer: how far below the best it lies, and its rank from 0. A sure answer says
+    much of its first snippet and little of the others."""
+    sure, later = max(-SURE, min(SURE, answer_logit)), float(rank > 0)
+    behind = min(2.0, (best - score) / (abs(best) or 1.0))
+    return {
+        "answer": sure, "answer of later": sure * later, "later": later,
+        "behind": behind, "root of behind": math.sqrt(behind), "rank": math.log1p(rank),
+    }  # fmt: skip
 
 
 def _snippets_evidence(answer_logit: float, scores: Sequence[float]) -> dict[str, NDArray[np.float64]]:
     """`snippet_evidence` of each snippet of an answer, best first."""
-    behind = (scores[0] - np.array(scores)) / (abs(scores[0]) or 1.0)
-    ranks = np.array([math.log1p(rank) for rank in range(len(scores))])
-    return {"answer": np.full(len(scores), answer_logit), "behind": np.minimum(2.0, behind), "rank": ranks}
+    rows = [snippet_evidence(answer_logit, scores[0], score, rank) for rank, score in enumerate(scores)]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def logistic(logit: float) -> float:
