@@ -135,6 +135,7 @@ class Collection:
             hnsw_config=wire.HnswConfigDiff(
                 m=layout.HNSW_M, payload_m=layout.HNSW_M, full_scan_threshold=layout.scanned_kilobytes(self._space)
             ),
+            optimizers_config=wire.OptimizersConfigDiff(default_segment_number=layout.SEGMENTS),
             quantization_config=wire.QuantizationConfig(scalar=_quantization()),
             on_disk_payload=True,
             shard_number=self._copies.shards,

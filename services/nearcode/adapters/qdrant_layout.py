@@ -31,6 +31,9 @@ SCANNED_POINTS = 100_000
 """A question to at most so many points of a segment compares its vector with each of them instead of walking over the graph.
 50,000 of 300,000 points, 50 repositories of 300: 7 ms of CPU and all of the best ten, where the walk took 13 ms and found .988
 (docs/index-layout.md). Qdrant's own default is 10,000 points of 256 dimensions."""
+SEGMENTS = 8
+"""Segments of a shard that are not merged with each other. Qdrant's own default is the number of cores, two at least: on two
+each merge takes the largest segment along, and its graph is built anew."""
 QUANTILE = 0.99
 """Share of the components' values that int8 spans: outliers are clipped, so that they do not coarsen the rest."""
 

@@ -6,7 +6,7 @@ module name may fit several files: the more parts match, the surer.
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -168,7 +168,8 @@ def _ending(parts: tuple[str, ...], modules: frozenset[tuple[str, ...]]) -> floa
     return (1.0 if len(parts) == 1 else 0.5) if parts[-1:] in modules else 0.0
 
 
-def import_words(imports: Sequence[str]) -> frozenset[str]:
+@lru_cache(maxsize=10_000)
+def import_words(imports: tuple[str, ...]) -> frozenset[str]:
     """The telling parts of import lines or module names as a chunk carries them, for comparing what two files import."""
     parts = (part for line in imports for part in _NAME.findall(line))
     return frozenset(part.lower() for part in parts) - _ROOTS - _IMPORT_WORDS
