@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import pickle
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ from benchmarks.scoring import elsewhere, ndcg, targets
 
 SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
 SECONDS = 60.0
+TELL_SECONDS = 10.0
+"""Between two words about how far the chat space is filled."""
 LIMIT = 10
 
 
@@ -106,6 +109,22 @@ async def index(app: App, folder: Path) -> str:
         if status.state == "ready" and not status.behind_since:
             return repository
         await asyncio.sleep(0.05)
+
+
+async def fill(app: App) -> None:
+    """Waits until the chat space holds all that is served."""
+    ingestion = await app.local_ingestion()
+    told = time.monotonic()
+    while True:
+        coverage = [one for status in await ingestion.list_repositories(coverage=True) for one in status.coverage]
+        if errors := [one.error for one in coverage if one.error]:
+            raise SystemExit(f"the chat space: {errors}")
+        if coverage and all(one.ratio == 1.0 for one in coverage) and (await app.view()).chat:
+            return
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            print(f"{np.mean([one.ratio for one in coverage]):.0%} of the chat space", flush=True)
+        await asyncio.sleep(0.1)
 
 
 async def ask(retrieval: Retrieval, repositories: Iterable[str], query: Query) -> tuple[Call, Found]:

@@ -47,7 +47,7 @@ from nearcode.retrieval.files import file_facts
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
-from benchmarks import lab, spaces
+from benchmarks import lab
 from benchmarks.scoring import interval
 
 SECONDS = 60.0
@@ -166,8 +166,10 @@ class Engine:
 
     async def index(self, folder: Path) -> str:
         """Makes the index follow a folder; its repository's id."""
-        repository = await lab.index(self.app, folder)  # the commit is served; what fills behind it is waited for next
-        return await spaces.index(self.app, folder) if self.filled else repository
+        repository = await lab.index(self.app, folder)
+        if self.filled:
+            await lab.fill(self.app)
+        return repository
 
     async def ask(self, repository: str, ranked: Ranked) -> None:
         """The files that each retrieval names for an issue."""

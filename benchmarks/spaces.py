@@ -26,25 +26,8 @@ from nearcode.domain.retrieval import Query, Retriever
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
-from benchmarks.lab import OneView
+from benchmarks.lab import LIMIT, SECONDS, SERVICES, OneView, fill, index
 from benchmarks.scoring import interval, ndcg, targets
-
-SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
-SECONDS = 60.0
-
-
-async def index(app: App, folder: Path) -> str:
-    """Indexes a folder and waits until its chat space is filled."""
-    ingestion = await app.local_ingestion()
-    repository = (await ingestion.connect(folder.as_uri())).id
-    await ingestion.sync(repository)
-    while True:
-        status = await ingestion.get(repository)
-        if status.coverage and status.files and all(one.ratio == 1.0 for one in status.coverage):
-            return repository
-        if status.error or any(one.error for one in status.coverage):
-            raise SystemExit(f"{folder}: {status.error} {status.coverage}")
-        await asyncio.sleep(0.1)
 
 
 async def scores(retriever: Retriever, repository: str, questions: Sequence[dict[str, Any]]) -> list[float]:
@@ -52,7 +35,7 @@ async def scores(retriever: Retriever, repository: str, questions: Sequence[dict
     scope = Principal("benchmark", 0, frozenset([repository])).scope()
     found = []
     for question in questions:
-        context = await retriever.retrieve(scope, Query(question=question["query"], limit=10), SECONDS)
+        context = await retriever.retrieve(scope, Query(question=question["query"], limit=LIMIT), SECONDS)
         found.append(ndcg(context.snippets, targets(question)))
     return found
 
@@ -65,20 +48,16 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     async with App(configured, SERVICES) as app:  # without a gateway nobody waits: the model runs at normal priority
         await app.warm()
         await app.start_workers()
-        view = replace(await app.view())
-        while view.chat is None:
-            await asyncio.sleep(0.1)
-            view = await app.view()
-        asked = RetrievalSettings()
-        plain = Retrieval(OneView(replace(view, chat=None)), await app.revisions(), asked)
-        both = Retrieval(OneView(view), await app.revisions(), asked)
         for repo in json.loads(arguments.repos.read_text()):
             if arguments.only and repo["name"] not in arguments.only.split(","):
                 continue
             began = time.perf_counter()
             questions = json.loads((arguments.annotations / f"{repo['name']}.json").read_text())
             repository = await index(app, arguments.corpus / repo["name"] / (repo.get("root") or ""))
-            static, filled = [await scores(each, repository, questions) for each in (plain, both)]
+            await fill(app)
+            view, revisions = await app.view(), await app.revisions()
+            both = [Retrieval(OneView(each), revisions, RetrievalSettings()) for each in (replace(view, chat=None), view)]
+            static, filled = [await scores(each, repository, questions) for each in both]
             rows.append({"repo": repo["name"], "static": static, "with_chat": filled})
             took = time.perf_counter() - began
             print(

@@ -1,6 +1,5 @@
 """Asks the packages: each question where its answer is, alone and among others, and where it is not."""
 
-import asyncio
 import random
 import tempfile
 import time
@@ -23,10 +22,9 @@ from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 from numpy.typing import NDArray
 
+from benchmarks import lab
 from training.calibration.packages import SEED, Asked, Package
 
-SERVICES = ("ingestion", "chunking", "embedding", "retrieval", "generation")
-SECONDS = 60.0
 FEW, SHOWN = 8, 10
 """Repositories of a middling scope; snippets of an answer."""
 ALL = 0.4
@@ -61,22 +59,12 @@ class Away:
         raise Unavailable("away")
 
 
-class OneView:
-    """A view that does not change."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    async def view(self) -> View:
-        return self._view
-
-
 async def answers(packages: Sequence[Package]) -> list[dict[str, Any]]:
     """Indexes the packages into one index and asks it everything."""
     with tempfile.TemporaryDirectory() as folder:
         home, code = Path(folder) / "home", Path(folder) / "code"
         configured = settings.load(overrides={"home": str(home), "ingestion": {"watch": False}})
-        async with App(configured, SERVICES) as app:
+        async with App(configured, lab.SERVICES) as app:
             await app.warm()
             await app.start_workers()
             began = time.perf_counter()
@@ -85,27 +73,19 @@ async def answers(packages: Sequence[Package]) -> list[dict[str, Any]]:
             view = await app.view()
             found: list[Answer] = []
             for embedder, scopes in ((view.completion.embedder, ("one", "few", "all")), (Away(), ("one", "few"))):
-                seen = OneView(View(Opened(view.completion.index, embedder)))
+                seen = lab.OneView(View(Opened(view.completion.index, embedder)))
                 retrieval = Retrieval(seen, await app.revisions(), RetrievalSettings())
                 found += await _ask_all(retrieval, packages, ids, scopes)
             return list(map(asdict, found))
 
 
 async def index(app: App, package: Package, folder: Path) -> str:
+    """Writes a package's files below a folder and indexes it; its repository's id."""
     for path, data in package.files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    ingestion = await app.local_ingestion()
-    repository = (await ingestion.connect(folder.as_uri())).id
-    await ingestion.sync(repository)
-    while True:
-        status = await ingestion.get(repository)
-        if status.error:
-            raise SystemExit(f"{package.name}: {status.error}")
-        if status.revision and status.files:
-            return repository
-        await asyncio.sleep(0.05)
+    return await lab.index(app, folder)
 
 
 async def _ask_all(
@@ -144,7 +124,7 @@ def answerable(asked: Asked, other: Package) -> bool:
 async def _ask(retrieval: Retrieval, asked: Asked, repositories: Sequence[str]) -> Context:
     scope = Principal("trainer", 0, frozenset(repositories)).scope()
     cursor = CodeCursor(*asked.cursor) if asked.cursor else None
-    return await retrieval.explain(scope, Query(asked.text, cursor, SHOWN, everything=True), SECONDS)
+    return await retrieval.explain(scope, Query(asked.text, cursor, SHOWN, everything=True), lab.SECONDS)
 
 
 def _answer(asked: Asked, context: Context, scope: str, indexed: bool, repository: str) -> Answer:

@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from nearcode import settings
 from nearcode.app import App
 from nearcode.domain.retrieval import Query
 from nearcode.retrieval.service import Retrieval
 from nearcode.retrieval.settings import RetrievalSettings
 
-from benchmarks.lab import LIMIT, SERVICES, Asked, OneView, ask
+from benchmarks.lab import LIMIT, SERVICES, Asked, OneView, ask, fill
 from training.calibration.asking import index
 from training.calibration.packages import SEED, SHARES, Package, chosen
 
@@ -46,7 +45,7 @@ async def collect(packages: Sequence[Package], chat: Path | None, together: bool
             await app.start_workers()
             ids = {package.name: await index(app, package, code / package.name) for package in packages}
             if chat:
-                await filled(app)
+                await fill(app)
             view = await app.view()
             retrieval = Retrieval(
                 OneView(view if chat else replace(view, chat=None)), await app.revisions(), RetrievalSettings()
@@ -54,25 +53,13 @@ async def collect(packages: Sequence[Package], chat: Path | None, together: bool
             for package in packages:
                 for asked in package.questions:
                     if asked.cursor is None:
-                        names = [package.name, *(chance.sample(sorted(ids), OTHERS) if chance.random() < FEW else ())]
+                        others = min(OTHERS, len(ids)) if chance.random() < FEW else 0
+                        names = [package.name, *chance.sample(sorted(ids), others)]
                         if together:
                             names = sorted(ids)
                         call, lanes = await ask(retrieval, {ids[name] for name in names}, Query(asked.text, limit=LIMIT))
                         found.append(Asked(package.name, ids[package.name], asked.kind, list(asked.paths), call, lanes))
     return found
-
-
-async def filled(app: App) -> None:
-    """Waits until the chat space holds what is served."""
-    ingestion = await app.local_ingestion()
-    while True:
-        coverage = [one for status in await ingestion.list_repositories(coverage=True) for one in status.coverage]
-        if any(one.error for one in coverage):
-            raise SystemExit(f"{[one.error for one in coverage if one.error]}")
-        if coverage and all(one.ratio == 1.0 for one in coverage) and (await app.view()).chat:
-            return
-        print(f"{np.mean([one.ratio for one in coverage]):.0%} of the chat space", flush=True)
-        await asyncio.sleep(10)
 
 
 def main() -> None:

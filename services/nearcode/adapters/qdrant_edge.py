@@ -1,7 +1,7 @@
 """The chunk index embedded: a Qdrant shard in a process of its own, so that nothing holds the event loop.
 
-Search compares all vectors in scope, compressed, and the best again as they are: no HNSW, which would take 16 s of CPU for 40,000
-points, hold the shard meanwhile and come again as files change (docs/decisions/embedded-index.md).
+Search compares all vectors in scope, compressed, and the best again as they are: no HNSW, which would take 16 s of CPU for
+40,000 points, hold the shard meanwhile and come again as files change (docs/decisions/embedded-index.md).
 """
 
 import asyncio
