@@ -11,7 +11,7 @@ from nearcode.retrieval.fusion import dense_weight
 from nearcode.retrieval.idf import PRIOR_FILE, Idf, load_prior
 from nearcode.retrieval.imports import imported, read_imports
 from nearcode.retrieval.question import read_question
-from nearcode.retrieval.stems import relatives, stem
+from nearcode.retrieval.stems import held_stems, name_stems, relatives, stem
 from nearcode.retrieval.symbols import shape
 
 from tests.unit.retrieval_world import MemoryRevision
@@ -37,6 +37,13 @@ def test_a_word_that_every_file_of_the_repository_holds_tells_little_there() -> 
 
 def test_the_prior_stays_small() -> None:
     assert PRIOR_FILE.stat().st_size <= 300 * 1024
+
+
+@given(st.lists(st.text("abcdeingsXYZ_.2 ÄÉß", max_size=16) | st.text(max_size=8), max_size=6), st.data())
+def test_what_names_hold_is_found_without_splitting_all_of_them(names: list[str], data: st.DataObject) -> None:
+    held = frozenset(one for name in names for one in name_stems(name))
+    asked = data.draw(st.lists(st.sampled_from([*sorted(held), "route", "xyzzy"]), max_size=8))
+    assert held_stems(names, asked) == held & frozenset(asked)
 
 
 @pytest.mark.parametrize(
