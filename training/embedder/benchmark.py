@@ -17,18 +17,18 @@ import numpy as np
 from nearcode.adapters.static_embedder import QUESTION_POWER
 from nearcode.chunking.outline import outline
 from nearcode.domain.languages import language_of
+from nearcode.domain.retrieval import Snippet
 from nearcode.domain.terms import count_words
 from nearcode.events.cutting import cut
 from numpy.typing import NDArray
 
+from benchmarks.scoring import Target, ndcg, targets
 from training.embedder.matrices import Vocabulary
 from training.embedder.questions import Asked
 from training.embedder.scoring import Examination, chunk_vectors, examinations, unit
 
-Target = tuple[str, int, int]
 
-
-def read_repository(root: Path, questions: Sequence[dict[str, Any]]) -> tuple[Asked, list[tuple[str, int, int]]]:
+def read_repository(root: Path, questions: Sequence[dict[str, Any]]) -> tuple[Asked, list[Snippet]]:
     """A checkout cut into chunks, and the place of each chunk."""
     files, places = {}, []
     for path in sorted(root.rglob("*")):
@@ -44,39 +44,13 @@ def read_repository(root: Path, questions: Sequence[dict[str, Any]]) -> tuple[As
         chunks = cut("", found, source)
         if chunks:
             files[relative] = [count_words("\n".join((*chunk.scopes, chunk.text))) for chunk in chunks]
-            places += [(relative, chunk.start_line, chunk.end_line) for chunk in chunks]
+            places += [Snippet("", relative, "", chunk.start_line, chunk.end_line, 0.0, "") for chunk in chunks]
     first = next(iter(files))
     return Asked(files, [("", count_words(each["query"]), first) for each in questions]), places
 
 
-def targets(question: dict[str, Any]) -> list[Target]:
-    """Files and lines that answer; a line of 0: the whole file."""
-    told = question.get("relevant", []) + question.get("secondary", [])
-    return [
-        (each, 0, 0)
-        if isinstance(each, str)
-        else (each["path"], int(each.get("start_line") or 0), int(each.get("end_line") or 0))
-        for each in told
-    ]
-
-
-def hits(place: tuple[str, int, int], target: Target) -> bool:
-    """Whether a chunk touches what answers."""
-    path, other = place[0], target[0]
-    if not (path == other or path.endswith("/" + other) or other.endswith("/" + path)):
-        return False
-    return not (target[1] and target[2]) or not (place[2] < target[1] or place[1] > target[2])
-
-
-def ndcg(found: Sequence[tuple[str, int, int]], wanted: Sequence[Target]) -> float:
-    """Each target counts once, at the first place that it hits."""
-    ranks = {next((at for at, place in enumerate(found, 1) if hits(place, target)), 0) for target in wanted} - {0}
-    ideal = sum(1 / np.log2(rank + 1) for rank in range(1, min(10, len(wanted)) + 1))
-    return float(sum(1 / np.log2(rank + 1) for rank in ranks) / ideal)
-
-
 def scores(
-    exam: Examination, places: Sequence[tuple[str, int, int]], wanted: Sequence[list[Target]], rows: NDArray[np.float32],
+    exam: Examination, places: Sequence[Snippet], wanted: Sequence[list[Target]], rows: NDArray[np.float32],
     power: float = QUESTION_POWER,
 ) -> Iterator[tuple[float, float]]:  # fmt: skip
     """nDCG@10 of files and of chunks, for each question."""
@@ -85,9 +59,10 @@ def scores(
     similar = unit(questions @ rows) @ chunk_vectors(exam, rows).T
     for row, answers in zip(similar, wanted, strict=True):
         ordered = [places[at] for at in np.argsort(-row, kind="stable")[:400]]
-        best = list({place[0]: place for place in reversed(ordered)}.values())
-        best.sort(key=ordered.index)
-        yield ndcg(best[:10], answers), ndcg(ordered[:10], answers)
+        best: dict[str, Snippet] = {}
+        for place in ordered:
+            best.setdefault(place.path, place)
+        yield ndcg(list(best.values()), answers), ndcg(ordered, answers)
 
 
 def read_all(corpus: Path, repos: Path, annotations: Path, whole: bool) -> list[tuple[str, Asked, list[Any], list[Any]]]:
