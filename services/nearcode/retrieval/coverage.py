@@ -28,7 +28,8 @@ UNLIKELY = 0.004
 LEAST_TOKENS = 8
 """Room in which no span says anything."""
 _LONGEST = LENGTHS[-1]
-_LASTS = np.array(LENGTHS) - 1
+_SUMS = (np.arange(_LONGEST)[:, None] < np.array(LENGTHS)).astype(np.float64)
+"""From what each further block brings to what spans of each length bring, shape (blocks, lengths)."""
 
 Ints = NDArray[np.int32]
 
@@ -129,7 +130,7 @@ class _Pool:
         values = np.where(self.tokens <= left, -price * self.tokens, -np.inf)
         while len(spans) < limit and left >= LEAST_TOKENS:
             new = np.bincount(self.cells, worth[self.names], len(self.source) * _LONGEST)
-            gains = np.cumsum(new.reshape(-1, _LONGEST), axis=1)[:, _LASTS]
+            gains = new.reshape(-1, _LONGEST) @ _SUMS
             block, length = divmod(int(np.argmax(gains + values)), len(LENGTHS))
             if not gains[block, length] + values[block, length] > 0.0:
                 break
