@@ -94,6 +94,10 @@ def test_logs_for_people_go_to_the_file_they_are_given_and_hold_no_variables(tmp
     assert "def secret" not in text and "body" not in text
 
 
+def test_a_log_that_cannot_be_written_says_nothing_on_the_terminal() -> None:
+    assert log("text", "/dev/full") == ""
+
+
 def test_a_trace_is_read_back_in_order_and_a_half_written_line_waits(tmp_path: Path) -> None:
     path = tmp_path / "spans.jsonl"
     assert list(read_spans(path)) == []

@@ -37,6 +37,7 @@ def set_up_logs(settings: TelemetrySettings, file: Path | None = None) -> TextIO
 
         return formatter(text, stream.isatty())
 
+    logging.raiseExceptions = False  # a full disk is told of by what needs it, not by a stack for each line that is lost
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_LateFormatter(build))
     root = logging.getLogger()

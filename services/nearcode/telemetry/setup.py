@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -95,4 +96,5 @@ def _end(provider: "TracerProvider | None", log: TextIO | None) -> None:
         provider.shutdown()
     if log:
         logging.getLogger().handlers.clear()  # what is logged from here on goes to stderr
-        log.close()
+        with suppress(OSError):  # its last line may have found no room
+            log.close()
