@@ -124,7 +124,7 @@ async def fill(app: App) -> None:
         if time.monotonic() - told > TELL_SECONDS:
             told = time.monotonic()
             print(f"{np.mean([one.ratio for one in coverage]):.0%} of the chat space", flush=True)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)  # each look counts the points of every repository
 
 
 async def ask(retrieval: Retrieval, repositories: Iterable[str], query: Query) -> tuple[Call, Found]:

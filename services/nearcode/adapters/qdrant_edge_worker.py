@@ -25,6 +25,7 @@ LOCK_SECONDS = 5.0
 RESCORED = 2.0
 """How many candidates of the compressed vectors are scored again with the originals, as a multiple of those asked for."""
 LEAST_RESCORED = 100
+"""The same, however few were asked for: of ten, twenty would leave some of the best out."""
 READ_AHEAD = 128 << 10
 """Bytes that Linux reads ahead at one request, by default; of more it leaves the rest out."""
 FLUSH_POINTS = 8192

@@ -4,7 +4,7 @@ Every value lies between 0 and about 1, is defined for every answer and does not
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import Hit
@@ -80,7 +80,7 @@ def question_words(intent: Intent, idf: Idf) -> dict[str, float]:
     return {word: share / total for word, share in kept.items()} if total else {}
 
 
-def chunk_stems(chunk: Chunk, words: Iterable[str]) -> frozenset[str]:
+def chunk_stems(chunk: Chunk, words: Collection[str]) -> frozenset[str]:
     """Those of the words (stems) that a chunk, its path or its scopes hold."""
     return held_stems((*count_identifiers(chunk.text), *chunk.scopes, *chunk.path.split("/")), words)
 
@@ -90,7 +90,7 @@ def covered(words: Mapping[str, float], stems: frozenset[str]) -> float:
     return sum(share for word, share in words.items() if word in stems)
 
 
-def title_stems(chunk: Chunk, words: Iterable[str]) -> frozenset[str]:
+def title_stems(chunk: Chunk, words: Collection[str]) -> frozenset[str]:
     """Those of the words (stems) in what a chunk is called: the names that it defines, its scopes and its path."""
     return held_stems((*chunk.definitions, *chunk.scopes, *chunk.path.split("/")), words)
 

@@ -17,7 +17,7 @@ from nearcode.domain.terms import identifiers, split_identifier
 from nearcode.retrieval.files import KINDS, file_facts
 from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, ChatLane, Lanes
 from nearcode.retrieval.intent import Intent
-from nearcode.retrieval.stems import held_stems, last_name, name_stems, stem
+from nearcode.retrieval.stems import held_stems, last_name, name_stems, names_with, stem
 
 LONG = math.log1p(400)
 """Logarithm of the lines at which a chunk's length counts 1."""
@@ -218,19 +218,14 @@ def _definitions(chunk: Chunk, asked: Asked) -> tuple[float, float, float, float
     row; how well its scopes are."""
     name, words, pairs = 0.0, 0.0, 0.0
     stems = asked.words.keys()
-    joined = "\n".join(chunk.definitions).lower()
-    if sought := [each for each in asked.sought if each in joined]:  # most define nothing like it, and are not split
-        for definition in chunk.definitions:
-            low = definition.lower()
-            if not any(each in low for each in sought):
-                continue
-            defined = _defined(definition)
-            if defined.name in asked.names:
-                name = max(name, asked.names[defined.name])
-            if shared := defined.stems & stems:
-                words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
-                if asked.pairs and len(shared) > 1:
-                    pairs = max(pairs, len(_pairs(defined.last) & asked.pairs) / len(asked.pairs))
+    for definition in names_with(chunk.definitions, asked.sought):
+        defined = _defined(definition)
+        if defined.name in asked.names:
+            name = max(name, asked.names[defined.name])
+        if shared := defined.stems & stems:
+            words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
+            if asked.pairs and len(shared) > 1:
+                pairs = max(pairs, len(_pairs(defined.last) & asked.pairs) / len(asked.pairs))
     return name, words, pairs, _sum(asked.words, held_stems(chunk.scopes, stems)) if chunk.scopes else 0.0
 
 

@@ -63,12 +63,16 @@ def name_stems(name: str) -> frozenset[str]:
     return frozenset(map(stem, split_identifier(name)))
 
 
-def held_stems(names: Collection[str], stems: Iterable[str]) -> frozenset[str]:
-    """Which of the stems occur among the words of the names. A word begins with its stem, so that most names need no split."""
+def names_with(names: Collection[str], parts: Iterable[str]) -> set[str]:
+    """The names that hold one of the parts (in lower case), in any case: few of many, which are then worth splitting."""
     joined = "\n".join(names).lower()
-    sought = [each for each in stems if each in joined]
+    sought = [part for part in parts if part in joined]
     if not sought:
-        return frozenset()
+        return set()
     lowered = [(name, name.lower()) for name in names]
-    near = {name for each in sought for name, low in lowered if each in low}
-    return frozenset(sought) & frozenset().union(*map(name_stems, near))
+    return {name for part in sought for name, low in lowered if part in low}
+
+
+def held_stems(names: Collection[str], stems: Collection[str]) -> frozenset[str]:
+    """Which of the stems occur among the words of the names. A word begins with its stem."""
+    return frozenset(stems) & frozenset().union(*map(name_stems, names_with(names, stems)))
