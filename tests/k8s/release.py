@@ -2,19 +2,22 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from nearcode.domain.errors import NearcodeError
+from nearcode.domain.errors import NearcodeError, Unavailable
 from nearcode.domain.repository import RepositoryStatus
 
 from tests.k8s.callers import Callers
 from tests.kubernetes.cluster import ApiServer
 from tests.kubernetes.images import CHART
 
+T = TypeVar("T")
+
 INSTALL_SECONDS = 200.0
+UNAVAILABLE_SECONDS = 60.0
 NOT_OURS = ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/company-ca", "secret/code-host")
 
 
@@ -149,18 +152,33 @@ class Release:
 
     def search(self, url: str, query: str) -> list[str]:
         """Paths that a search finds in a repository. Raises what the engine answers."""
-        return self._callers("engine" if self.profile == "embedded" else "gateway").search(url, query)
+        return self._insist(lambda: self._search(url, query))
 
     def manifest(self, repository: str) -> RepositoryStatus | None:
         """What the engine knows of a repository; None when it knows nothing."""
-        return self._callers("engine" if self.profile == "embedded" else "ingestion").manifest(repository)
+        callers = self._callers("engine" if self.profile == "embedded" else "ingestion")
+        return self._insist(lambda: callers.manifest(repository))
+
+    def _search(self, url: str, query: str) -> list[str]:
+        return self._callers("engine" if self.profile == "embedded" else "gateway").search(url, query)
+
+    def _insist(self, ask: Callable[[], T]) -> T:
+        """As callers do: a service is out of its Service's addresses for a while after what it needs was killed."""
+        until = time.monotonic() + UNAVAILABLE_SECONDS
+        while True:
+            try:
+                return ask()
+            except Unavailable as error:
+                if time.monotonic() > until:
+                    raise AssertionError(f"no answer within {UNAVAILABLE_SECONDS:.0f} s: {error}\n{self.logs()}") from error
+                time.sleep(0.5)
 
     def until_answers(self, url: str, query: str, expected: str, seconds: float) -> float:
         """Seconds until a search finds a file (again)."""
         began, said = time.monotonic(), ""
         while True:
             try:
-                if expected in (paths := self.search(url, query)):
+                if expected in (paths := self._search(url, query)):
                     return time.monotonic() - began
                 said = f"found {paths}"
             except NearcodeError as error:

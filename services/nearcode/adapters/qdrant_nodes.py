@@ -18,6 +18,7 @@ from opentelemetry import trace
 from qdrant_client import grpc as wire
 
 from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
+from nearcode.runtime.reconnecting import RECONNECTING
 from nearcode.runtime.tls_failures import in_grpcs_words
 from nearcode.telemetry import conventions
 from nearcode.telemetry.spans import inner
@@ -43,13 +44,11 @@ _DOWN = {
 _FINAL = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 """What another node would answer, too."""
 _CHANNEL = [
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    *RECONNECTING,
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
-"""A server that comes back is found within a second (gRPC's own upper bound is two minutes). Answers of a page of vectors are
-larger than gRPC's 4 MB."""
+"""Answers of a page of vectors are larger than gRPC's 4 MB."""
 
 _STUBS: Mapping[str, Any] = {
     "Points": wire.PointsStub,

@@ -9,6 +9,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
+from nearcode.runtime.reconnecting import RECONNECTING
 from nearcode.runtime.tls_failures import in_grpcs_words
 
 ANSWER_SECONDS = 5.0
@@ -16,9 +17,7 @@ ANSWER_SECONDS = 5.0
 _CHANNEL = [
     ("grpc.max_send_message_length", 2**31 - 1),
     ("grpc.max_receive_message_length", 2**31 - 1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),  # despite its name: what one attempt to connect may take
-    ("grpc.max_reconnect_backoff_ms", 1000),  # a server that was restarted is found within a second
+    *RECONNECTING,
     ("grpc.enable_retries", 0),  # what is tried again, and how long, is decided here
 ]
 _QUEUE_FULL = "exceeds maximum queue size"

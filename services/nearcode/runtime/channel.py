@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from opentelemetry import trace
 
 from nearcode.domain.errors import NearcodeError, Unavailable
+from nearcode.runtime.reconnecting import RECONNECTING
 from nearcode.runtime.rpc_errors import error_of
 from nearcode.telemetry import conventions
 from nearcode.telemetry.propagation import traceparent_of
@@ -122,9 +123,7 @@ def _service_config() -> dict[str, object]:
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ("grpc.service_config", json.dumps(_service_config())),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),  # despite its name: what one attempt to connect may take
-    ("grpc.max_reconnect_backoff_ms", 1000),  # two minutes by default, long after a restarted server is back
+    *RECONNECTING,
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel inherits another one's back-off
     ("grpc.enable_http_proxy", 0),
 ]
