@@ -5,10 +5,11 @@
     python -m benchmarks.server_scale --packages index.json --folder FOLDER                                 # keeps the index
 
 `index.json` lists public packages (`training.embedder` fetches them); each is a repository. They are indexed by the whole
-engine in one process, with NATS and Qdrant as servers beside it; all of them share this machine's cores. Questions are what
-documentation in the packages says, cursors are places in their functions. Every draw is seeded. Exact search is Qdrant's own
-(`exact = true`, originals instead of int8 vectors) under the same filter; a hit counts as found if it scores as much as the
-tenth exact one, for ties have no order. Times are wall times: run it on an idle machine.
+engine in one process, with NATS and Qdrant as servers beside it; all of them share this machine's cores. At the end the first
+tenth of them is indexed once more, as other repositories: the same files, into a server that is full by then. No vector is
+remembered. Questions are what documentation in the packages says, cursors are places in their functions. Every draw is seeded.
+Exact search is Qdrant's own (`exact = true`, originals instead of int8 vectors) under the same filter; a hit counts as found if
+it scores as much as the tenth exact one, for ties have no order. Times are wall times: run it on an idle machine.
 """
 
 import argparse
@@ -16,11 +17,12 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -103,10 +105,12 @@ def _measured(one: dict[str, str]) -> Package:
 # Filling
 
 
-async def load(app: App, chosen: Sequence[Package], server: Server) -> tuple[dict[str, str], list[Sample]]:
-    """Indexes the packages, a few at once; their repositories by name, and samples of the way there."""
-    ingestion, ids, samples = await app.local_ingestion(), dict[str, str](), list[Sample]()
-    began, waiting, running, done = time.perf_counter(), list(reversed(chosen)), dict[str, Package](), [0, 0]
+async def load(app: App, chosen: Sequence[Package], server: Server, samples: list[Sample]) -> dict[str, str]:
+    """Indexes the packages, a few at once; their repositories by name. Adds samples of the way there to those of what was
+    indexed before."""
+    ingestion, ids, before = await app.local_ingestion(), dict[str, str](), samples[-1]
+    began, waiting, running = time.perf_counter() - before.seconds, list(reversed(chosen)), dict[str, Package]()
+    done = [before.files, before.chunks]
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
             package = waiting.pop()
@@ -127,7 +131,12 @@ async def load(app: App, chosen: Sequence[Package], server: Server) -> tuple[dic
         print(f"\r{len(chosen) - len(waiting)} repositories, {now[0]:,} files, {now[1]:,} chunks", end="", file=sys.stderr)
         await asyncio.sleep(0.2)
     print(file=sys.stderr)
-    return ids, samples
+    return ids
+
+
+def copied(chosen: Sequence[Package], folder: Path) -> list[Package]:
+    """The same packages, as other folders."""
+    return [replace(one, folder=Path(shutil.copytree(one.folder, folder / one.name, dirs_exist_ok=True))) for one in chosen]
 
 
 def _engine_cpu() -> float:
@@ -139,25 +148,28 @@ def _engine_cpu() -> float:
 
 def tenths(samples: Sequence[Sample]) -> list[dict[str, float]]:
     """What each tenth of the files took."""
-    rows, last, total = [], Sample(0.0, 0, 0, samples[0].engine, samples[0].qdrant), samples[-1].files
+    rows, last, total = [], samples[0], samples[-1].files
     for number in range(1, 11):
         at = next(sample for sample in samples if sample.files >= total * number / 10)
-        files, chunks = max(1, at.files - last.files), at.chunks - last.chunks
-        seconds = max(at.seconds - last.seconds, 0.001)
-        rows.append(
-            {
-                "files": files,
-                "chunks": chunks,
-                "seconds": round(seconds, 1),
-                "files_a_second": round(files / seconds, 1),
-                "chunks_a_second": round(chunks / seconds, 1),
-                "cpu_ms_a_file": round((at.engine + at.qdrant - last.engine - last.qdrant) / files * 1e3, 2),
-                "engine_cpu_ms_a_chunk": round((at.engine - last.engine) / max(1, chunks) * 1e3, 3),
-                "qdrant_cpu_ms_a_chunk": round((at.qdrant - last.qdrant) / max(1, chunks) * 1e3, 3),
-            }
-        )
+        rows.append(between(last, at))
         last = at
     return rows
+
+
+def between(last: Sample, at: Sample) -> dict[str, float]:
+    """What the way from one sample to another took."""
+    files, chunks = max(1, at.files - last.files), at.chunks - last.chunks
+    seconds = max(at.seconds - last.seconds, 0.001)
+    return {
+        "files": files,
+        "chunks": chunks,
+        "seconds": round(seconds, 1),
+        "files_a_second": round(files / seconds, 1),
+        "chunks_a_second": round(chunks / seconds, 1),
+        "cpu_ms_a_file": round((at.engine + at.qdrant - last.engine - last.qdrant) / files * 1e3, 2),
+        "engine_cpu_ms_a_chunk": round((at.engine - last.engine) / max(1, chunks) * 1e3, 3),
+        "qdrant_cpu_ms_a_chunk": round((at.qdrant - last.qdrant) / max(1, chunks) * 1e3, 3),
+    }
 
 
 async def stored(index: QdrantChunkIndex, server: Server, folder: Path, idle: dict[str, int]) -> dict[str, Any]:
@@ -186,7 +198,7 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
     chosen, empty = packages(options.packages, options.repositories, options.chunks), memory(server)
     overrides = {
         "home": str(folder / "home"),
-        "embedding": {"chat": {"enabled": "off"}},
+        "embedding": {"chat": {"enabled": "off"}, "cache_bytes": 0},
         "ingestion": {"watch": False},
         "events": {"url": events.url, "monitor_url": events.monitor_url},
         "index": {"url": server.url, "grpc_port": server.ports["grpc"]},
@@ -195,7 +207,7 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
     found = remembered(kept)
     if not found:
         async with App(configured, SERVICES) as app:
-            found = await filled(app, chosen, server)
+            found = await filled(app, chosen, server, folder)
             found["loading"]["memory_a_point"] = memory_a_point(server, empty, found["loading"]["chunks"])
         remember(kept, found | {"empty": empty})
         server.stop()
@@ -213,13 +225,18 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
     return figures
 
 
-async def filled(app: App, chosen: Sequence[Package], server: Server) -> dict[str, Any]:
-    """The repositories by package (`ids`), and how the load went."""
+async def filled(app: App, chosen: Sequence[Package], server: Server, folder: Path) -> dict[str, Any]:
+    """The repositories by package (`ids`), and how the load went. `folder` gets copies of what is indexed twice."""
     await app.warm()
     await app.start_workers()
     index = await app.index()
     assert isinstance(index, QdrantChunkIndex)
-    ids, samples = await load(app, chosen, server)
+    samples, few = [Sample(0.0, 0, 0, _engine_cpu(), cpu(server.pid))], len(chosen) // 10
+    ids = await load(app, chosen[:few], server, samples)
+    first = samples[-1]
+    ids |= await load(app, chosen[few:], server, samples)
+    full = len(samples)
+    await load(app, copied(chosen[:few], folder / "again"), server, samples)
     began = time.perf_counter()
     await eventually(index.indexed, 7200, "the graph is still being built")
     figures = {
@@ -229,7 +246,9 @@ async def filled(app: App, chosen: Sequence[Package], server: Server) -> dict[st
         "seconds": round(samples[-1].seconds, 1),
         "graph_seconds_after": round(time.perf_counter() - began, 1),
         "cpu_seconds": {"engine": round(_engine_cpu()), "qdrant": round(cpu(server.pid))},
-        "tenths": tenths(samples),
+        "tenths": tenths(samples[:full]),
+        "first": between(samples[0], first),
+        "again": between(samples[full - 1], samples[-1]),
     }
     show({"loading": figures})
     return {"ids": ids, "loading": figures}

@@ -13,6 +13,7 @@ from nearcode.auth.token import read_token
 from nearcode.domain.errors import InvalidRequest, NotFound, PermissionDenied, Reason
 from nearcode.runtime.channel import Client, connect
 from nearcode.runtime.encryption import host_of
+from nearcode.runtime.ending import end
 from nearcode.runtime.health import Health
 from nearcode.runtime.ops import OpsServer
 from nearcode.runtime.probes import Probes
@@ -123,10 +124,10 @@ async def _operate(
         done, _ = await asyncio.wait({watching, running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         health.drain()
-        running.cancel()
+        await end([running])
         stop.set()
         await errands.close()
-        await asyncio.gather(watching, running, stopping, return_exceptions=True)
+        await asyncio.gather(watching, stopping, return_exceptions=True)
         await health.stop()
     for task in done:
         task.result()

@@ -14,6 +14,7 @@ from nearcode.auth.token import TokenAuthenticator
 from nearcode.metering import Metering, meter
 from nearcode.runtime.admission import Admission
 from nearcode.runtime.deadlines import DISCONNECT_SECONDS, SYNC_SECONDS
+from nearcode.runtime.ending import end
 from nearcode.runtime.health import Health
 from nearcode.runtime.home import Engine
 from nearcode.runtime.metrics import AdmissionMetrics
@@ -144,11 +145,7 @@ class Serving:
 
         watching = asyncio.create_task(FolderWatcher(await self._app.local_ingestion()).run())
 
-        async def stop() -> None:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-
-        self._stack.push_async_callback(stop)
+        self._stack.push_async_callback(end, [watching])
 
     async def _handlers(self, service: str) -> list[grpc.GenericRpcHandler]:
         """The wire side of a service, from its descriptor and the use cases that the app holds."""

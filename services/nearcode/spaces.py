@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearcode.domain.errors import Conflict, NearcodeError
 from nearcode.domain.spaces import CHAT, COMPLETION, Opened, SpaceState, View, collection_key, split_collection
+from nearcode.runtime.ending import end
 from nearcode.stores import Stores, once
 from nearcode.telemetry.log import get_logger
 
@@ -36,9 +37,7 @@ class Spaces(Stores):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aexit__(self, *exception: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await super().__aexit__(*exception)
 
     # Which model answers

@@ -27,8 +27,9 @@ FOLDS = 10
 ABSENT = 0.25
 """Weight of the questions whose answer is not indexed: a quarter of all. Nobody knows the true share; people ask most of what
 they believe to be there."""
-MOST_LOST = 0.02
-"""Share of the right answers that the cut-off for questions may cost."""
+MOST_LOST = 0.019
+"""Share of the right answers that the cut-off for questions may cost. 2 points are promised: questions that people wrote lose a
+little more than generated ones."""
 MOST_CONTEXT_LOST = 0.005
 """Share of the useful snippets that the cut-off for completions may cost."""
 RAISES = (

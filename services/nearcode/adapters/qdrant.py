@@ -14,6 +14,7 @@ from nearcode.adapters.qdrant_nodes import QdrantNodes
 from nearcode.domain.errors import Reason, Unavailable
 from nearcode.domain.index import Hit, IndexSpace, LaneQuery, Point, StoredPoint
 from nearcode.domain.principal import Scope
+from nearcode.runtime.ending import end
 
 UPSERT_BATCH = 256
 """Points in one write, about 1 MB."""
@@ -81,8 +82,7 @@ class QdrantChunkIndex:
     async def close(self) -> None:
         """Closes the connections."""
         if self._keeping:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            await end([self._keeping])
         await self._nodes.close()
 
     async def upsert(self, points: Sequence[Point]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from grpc_health.v1 import health_pb2
 
 from nearcode.domain.errors import NearcodeError, NotFound, Unavailable
+from nearcode.runtime.ending import end
 from nearcode.runtime.handler import Call
 from nearcode.telemetry.log import get_logger
 
@@ -57,8 +58,7 @@ class Health:
     async def stop(self) -> None:
         """Stops polling."""
         if self._polling:
-            self._polling.cancel()
-            await asyncio.wait([self._polling])
+            await end([self._polling])
             self._polling = None
 
     def drain(self) -> None:
