@@ -4,8 +4,8 @@
 
 `repos.json` lists repositories (`name`, `root`) whose checkouts lie below CORPUS; FOLDER/NAME.json holds their questions
 (`query`, `relevant` and `secondary` files, maybe with lines). Scores are nDCG@10 with binary relevance, mean per repository,
-then over repositories; the interval is a bootstrap over repositories and the questions in each. `--home` keeps vectors
-between runs.
+then over repositories; the interval is a bootstrap over repositories and the questions in each. Nothing is refused: it is
+the ranking that is compared. `--whole` indexes whole checkouts instead of roots. `--home` keeps vectors between runs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ async def scores(retriever: Retriever, repository: str, questions: Sequence[dict
     scope = Principal("benchmark", 0, frozenset([repository])).scope()
     found = []
     for question in questions:
-        context = await retriever.retrieve(scope, Query(question=question["query"], limit=LIMIT), SECONDS)
+        context = await retriever.retrieve(scope, Query(question=question["query"], limit=LIMIT, everything=True), SECONDS)
         found.append(ndcg(context.snippets, targets(question)))
     return found
 
@@ -53,7 +53,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 continue
             began = time.perf_counter()
             questions = json.loads((arguments.annotations / f"{repo['name']}.json").read_text())
-            repository = await index(app, arguments.corpus / repo["name"] / (repo.get("root") or ""))
+            root = "" if arguments.whole else repo.get("root") or ""
+            repository = await index(app, arguments.corpus / repo["name"] / root)
             await fill(app)
             view, revisions = await app.view(), await app.revisions()
             both = [Retrieval(OneView(each), revisions, RetrievalSettings()) for each in (replace(view, chat=None), view)]
@@ -73,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("corpus", "repos", "annotations", "weights"):
         parser.add_argument(f"--{name}", type=lambda path: Path(path).absolute(), required=True)
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--profile", default="bge-small-en-v1-5")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--only", default="", help="names, separated by commas")

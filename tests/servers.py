@@ -121,9 +121,12 @@ class Server:
         try:
             anybody = ssl._create_unverified_context() if self.ready.startswith("https") else None
             with urllib.request.urlopen(self.ready, timeout=2, context=anybody) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+                ready = bool(answer.status == 200)
+            for port in self.ports.values():  # Qdrant says that it is ready a moment before it opens its gRPC port
+                socket.create_connection(("127.0.0.1", port), 2).close()
+        except (urllib.error.URLError, OSError):
             return False
+        return ready
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
