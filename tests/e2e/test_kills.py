@@ -124,6 +124,9 @@ def test_ctrl_c_and_sigterm_leave_nothing_running(tmp_path: Path) -> None:
         process, _ = start([*NEARCODE, "run", "--json"], environment(tmp_path), tmp_path / "run.log")
         everyone = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
-        assert process.wait(30) == 0
+        try:
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
         assert not any(one.is_running() for one in everyone)
         assert not (tmp_path / "engine.json").exists()
