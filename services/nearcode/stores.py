@@ -140,7 +140,8 @@ class Stores:
     async def manifests(self) -> "KvManifests":
         from nearcode.adapters.jetstream_stores import KvManifests
 
-        return KvManifests(await self.nats())
+        # A broker of our own is this process' alone, as the home is locked.
+        return KvManifests(await self.nats(), alone=not self.settings.events.url)
 
     @once
     async def artifacts(self) -> "CachedArtifacts":

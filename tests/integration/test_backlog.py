@@ -15,6 +15,7 @@ from nearcode.adapters.jetstream_queues import JetStreamQueues
 from nearcode.adapters.jetstream_stores import KvManifests
 from nearcode.adapters.nats_child import NatsChild
 from nearcode.api.events.v1 import events_pb2 as pb
+from nearcode.domain.errors import Conflict
 from nearcode.domain.manifest import Manifest
 from nearcode.events.topology import Queue, Share
 
@@ -87,8 +88,10 @@ async def test_what_is_worked_on_counts_until_it_is_done(client: Client) -> None
     await bus.close()
 
 
-async def test_a_list_is_what_each_manifest_says_whoever_changed_it(client: Client) -> None:
-    chance, here, elsewhere = random.Random(0), KvManifests(client), KvManifests(client)
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_list_is_what_each_manifest_says_whoever_may_change_it(client: Client, alone: bool) -> None:
+    chance, here = random.Random(0), KvManifests(client, alone=alone)
+    elsewhere = here if alone else KvManifests(client)
     names = [(repository(number), fills) for number in range(40) for fills in ("", "chat-talk")]
     for _ in range(15):
         for name, fills in chance.sample(names, chance.choice([0, 1, 5, 70])):
@@ -106,6 +109,19 @@ async def test_a_list_is_what_each_manifest_says_whoever_changed_it(client: Clie
             assert {each.key: each for each in listed} == {each.key: each for each in now if not each.fills}
             assert [each.name for each in listed] == sorted(each.name for each in listed)
         assert {each.key: each for each in await here.filled()} == {each.key: each for each in now if each.fills}
+
+
+async def test_who_alone_writes_lists_without_asking_and_sees_what_it_wrote_meanwhile(client: Client) -> None:
+    manifests = KvManifests(client, alone=True)
+    await manifests.create(Manifest(repository(1), "u", "n"))
+    assert len(await manifests.all()) == 1
+    asked = client.stats["out_msgs"]
+    assert [len(await manifests.all()) for _ in range(3)] == [1, 1, 1]
+    assert client.stats["out_msgs"] == asked
+    with pytest.raises(Conflict):
+        await manifests.create(Manifest(repository(1), "u", "n"))
+    await asyncio.gather(manifests.all(), manifests.create(Manifest(repository(2), "u", "n")), manifests.all())
+    assert len(await manifests.all()) == 2
 
 
 async def test_a_broker_that_lost_its_stores_is_believed(client: Client) -> None:

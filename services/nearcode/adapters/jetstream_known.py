@@ -1,7 +1,9 @@
-"""All entries of a key-value bucket, kept in memory: a look costs one question to the broker, and one for each change since."""
+"""All entries of a key-value bucket, kept in memory: a look costs one question to the broker, and one for each change since;
+none where nobody else writes."""
 
+import contextlib
 import datetime
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -33,7 +35,8 @@ class _Known(Generic[T]):
 
 class KnownEntries(Generic[T]):
     """The bucket as it is at the moment of the question: nothing is believed without asking the stream's leader how far it is.
-    `load` reads all entries with their sequences; `decode` reads one. The bucket keeps one value a key."""
+    `load` reads all entries with their sequences; `decode` reads one. The bucket keeps one value a key. `alone`: all that is
+    written to it is written within `writing`, so that in between what is known stays true."""
 
     def __init__(
         self,
@@ -41,13 +44,32 @@ class KnownEntries(Generic[T]):
         name: str,
         decode: Callable[[bytes], T],
         load: Callable[[], Awaitable[Mapping[str, tuple[int, T]]]],
+        *,
+        alone: bool = False,
     ) -> None:
         self._stream, self._name, self._prefix = client.jetstream(timeout=TIMEOUT), f"KV_{name}", f"$KV.{name}."
         self._decode, self._load = decode, load
         self._known: _Known[T] = _Known()
+        self._alone, self._writes, self._seen = alone, 0, -1
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around a write, whatever comes of it: one that failed may have been done all the same."""
+        self._writes += 1
+        try:
+            yield
+        finally:
+            self._writes += 1
 
     async def all(self) -> dict[str, T]:
         """The values by key. Raises Unavailable."""
+        if not self._alone or self._seen != self._writes:
+            writes = self._writes
+            await self._look()
+            self._seen = writes
+        return {key: value for key, (_, value) in self._known.entries.items() if value is not None}
+
+    async def _look(self) -> None:
         before = self._known.upto
         info = await insist(lambda: self._stream.stream_info(self._name))
         # The first look, or the broker's stores were lost, or are those of a backup.
@@ -63,7 +85,6 @@ class KnownEntries(Generic[T]):
         else:
             await self._catch_up(known, last)
         known.upto = max(known.upto, last)
-        return {key: value for key, (_, value) in known.entries.items() if value is not None}
 
     async def _catch_up(self, known: _Known[T], last: int) -> None:
         sequence = known.upto

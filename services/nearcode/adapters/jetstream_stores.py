@@ -86,11 +86,11 @@ async def _keys(client: Client, name: str, prefix: str) -> list[str]:
 
 
 class KvManifests:
-    """Manifests in a key-value bucket, moved by compare-and-set only."""
+    """Manifests in a key-value bucket, moved by compare-and-set only. `alone`: nobody writes them but this object."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, alone: bool = False) -> None:
         self._client, self._entries = client, ComparedBucket(client, topology.MANIFESTS)
-        self._known = KnownEntries(client, topology.MANIFESTS, _decode, self._everything)
+        self._known = KnownEntries(client, topology.MANIFESTS, _decode, self._everything, alone=alone)
 
     async def get(self, repository: str, fills: str = "") -> Versioned | None:
         return await self._get(manifest_key(repository, fills))
@@ -100,13 +100,16 @@ class KvManifests:
         return Versioned(_decode(found[0]), found[1]) if found else None
 
     async def create(self, manifest: Manifest) -> None:
-        await self._entries.create(manifest.key, _encode(manifest), f"{manifest.name} is connected already")
+        with self._known.writing():
+            await self._entries.create(manifest.key, _encode(manifest), f"{manifest.name} is connected already")
 
     async def update(self, manifest: Manifest, version: int) -> int:
-        return await self._entries.update(manifest.key, _encode(manifest), version, f"{manifest.name} changed meanwhile")
+        with self._known.writing():
+            return await self._entries.update(manifest.key, _encode(manifest), version, f"{manifest.name} changed meanwhile")
 
     async def delete(self, repository: str, fills: str = "") -> None:
-        await self._entries.delete(manifest_key(repository, fills))
+        with self._known.writing():
+            await self._entries.delete(manifest_key(repository, fills))
 
     async def all(self) -> list[Manifest]:
         """Ordered by name. Not by a watcher: the client's may say that it is done before the last entry has come."""
