@@ -208,7 +208,8 @@ async def run(options: argparse.Namespace, folder: Path, server: Server, events:
     if not found:
         async with App(configured, SERVICES) as app:
             found = await filled(app, chosen, server, folder)
-            found["loading"]["memory_a_point"] = memory_a_point(server, empty, found["loading"]["chunks"])
+            points = found["loading"]["chunks"] + found["loading"]["again"]["chunks"]
+            found["loading"]["memory_a_point"] = memory_a_point(server, empty, points)
         remember(kept, found | {"empty": empty})
         server.stop()
         server.start()
@@ -231,24 +232,24 @@ async def filled(app: App, chosen: Sequence[Package], server: Server, folder: Pa
     await app.start_workers()
     index = await app.index()
     assert isinstance(index, QdrantChunkIndex)
-    samples, few = [Sample(0.0, 0, 0, _engine_cpu(), cpu(server.pid))], len(chosen) // 10
+    samples, few = [Sample(0.0, 0, 0, _engine_cpu(), cpu(server.pid))], max(1, len(chosen) // 10)
     ids = await load(app, chosen[:few], server, samples)
     first = samples[-1]
     ids |= await load(app, chosen[few:], server, samples)
-    full = len(samples)
+    loaded = len(samples)
     await load(app, copied(chosen[:few], folder / "again"), server, samples)
     began = time.perf_counter()
     await eventually(index.indexed, 7200, "the graph is still being built")
     figures = {
         "repositories": len(ids),
-        "files": samples[-1].files,
-        "chunks": samples[-1].chunks,
-        "seconds": round(samples[-1].seconds, 1),
+        "files": samples[loaded - 1].files,
+        "chunks": samples[loaded - 1].chunks,
+        "seconds": round(samples[loaded - 1].seconds, 1),
         "graph_seconds_after": round(time.perf_counter() - began, 1),
         "cpu_seconds": {"engine": round(_engine_cpu()), "qdrant": round(cpu(server.pid))},
-        "tenths": tenths(samples[:full]),
+        "tenths": tenths(samples[:loaded]),
         "first": between(samples[0], first),
-        "again": between(samples[full - 1], samples[-1]),
+        "again": between(samples[loaded - 1], samples[-1]),
     }
     show({"loading": figures})
     return {"ids": ids, "loading": figures}

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 INSTALL_SECONDS = 200.0
 UNAVAILABLE_SECONDS = 60.0
+"""How long a question is asked again while a service is unavailable."""
 NOT_OURS = ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/company-ca", "secret/code-host")
 
 
@@ -151,7 +152,7 @@ class Release:
         return [name for name in listed.split() if name not in NOT_OURS]
 
     def search(self, url: str, query: str) -> list[str]:
-        """Paths that a search finds in a repository. Raises what the engine answers."""
+        """Paths that a search finds in a repository. Raises what the engine answers, unless that it is unavailable now."""
         return self._insist(lambda: self._search(url, query))
 
     def manifest(self, repository: str) -> RepositoryStatus | None:

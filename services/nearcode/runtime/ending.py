@@ -12,7 +12,8 @@ async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
     """Cancels tasks and returns when they have ended, whatever they ended with.
 
     Once is not always enough: up to Python 3.11 `asyncio.wait_for`, which client libraries use, drops a cancellation that
-    comes together with the result it waits for (python/cpython issue 86296), and a loop around it goes on.
+    comes together with the result it waits for (python/cpython issue 86296), and a loop around it goes on. This is for such
+    loops: work that takes longer than AGAIN_SECONDS to clean up after itself would be interrupted in that.
     """
     told = left = set(tasks)
     while left:
