@@ -26,7 +26,8 @@ from nearcode.domain.budget import Budget
 from nearcode.domain.principal import Principal
 from nearcode.domain.retrieval import Context, Query, Snippet
 from nearcode.domain.spaces import View
-from nearcode.retrieval.service import Call, Found, Retrieval, choose
+from nearcode.retrieval.call import Call, Found
+from nearcode.retrieval.service import Retrieval, choose
 from nearcode.retrieval.settings import RetrievalSettings
 from numpy.typing import NDArray
 

@@ -11,12 +11,13 @@ import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
 
 from nearcode.adapters import qdrant_layout as layout
-from nearcode.adapters.qdrant_edge_wire import Batch, Found, Lane, Page
+from nearcode.adapters.qdrant_edge_wire import Answer, Batch, Lane, Page, Stored
+from nearcode.domain.chunk import Chunk
 from nearcode.domain.errors import Conflict, NearcodeError, Reason, Unavailable
 from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint, may_find
 from nearcode.domain.principal import Scope
@@ -93,10 +94,13 @@ class EdgeChunkIndex:
         lanes = {index: lane for index, query in asked.items() if (lane := _lane(query))}
         if not scope.repositories or not lanes:
             return [[] for _ in queries]
-        answers = await self._call("search", sorted(scope.repositories), list(lanes.values()))
+        answer: Answer = await self._call("search", sorted(scope.repositories), list(lanes.values()))
         await asyncio.sleep(0)  # whoever is next sends his request first: the child then works while this one is unpacked
-        found = dict(zip(lanes, answers, strict=True))
-        return [[_hit(hit) for hit in found.get(index, ())] for index in range(len(queries))]
+        stored = [_unpacked(point) for point in answer.points]
+        found = {
+            index: [_hit(stored[at], score) for at, score in lane] for index, lane in zip(lanes, answer.lanes, strict=True)
+        }
+        return [found.get(index, []) for index in range(len(queries))]
 
     async def retire(self, repository: str, keep: Mapping[str, str | None], before: int) -> None:
         """See `ChunkIndex`."""
@@ -116,8 +120,8 @@ class EdgeChunkIndex:
         while True:
             page: Page = await self._call("scan", repository, following, SCAN_PAGE)
             for row, point in enumerate(page.points):
-                hit = _hit(point)
-                yield StoredPoint(hit.id, layout.describe(hit.chunk), page.vectors[row * width : (row + 1) * width])
+                read = _unpacked(point)
+                yield StoredPoint(read.id, layout.describe(read.chunk), page.vectors[row * width : (row + 1) * width])
             following = page.following
             if following is None:
                 return
@@ -251,7 +255,18 @@ def _lane(query: LaneQuery) -> Lane | None:
     return lane if len(terms) else None
 
 
-def _hit(found: Found) -> Hit:
-    point, score, repository, path, blob, definitions, packed, generation = found
+class _Unpacked(NamedTuple):
+    id: str
+    chunk: Chunk
+    trace: str
+    generation: int
+
+
+def _unpacked(point: Stored) -> _Unpacked:
+    id, repository, path, blob, definitions, packed, generation = point
     chunk, trace = layout.unpack(repository, path, blob, definitions, packed)
-    return Hit(point, chunk, score, trace, generation)
+    return _Unpacked(id, chunk, trace, generation)
+
+
+def _hit(read: _Unpacked, score: float) -> Hit:
+    return Hit(read.id, read.chunk, score, read.trace, read.generation)

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-Found = tuple[str, float, str, str, str, list[str], str, int]
-"""Id, score, then the `EDGE_READ` fields of the layout."""
+Stored = tuple[str, str, str, str, list[str], str, int]
+"""Id, then the `EDGE_READ` fields of the layout."""
 
 
 class Batch(NamedTuple):
@@ -31,9 +31,16 @@ class Lane(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
+class Answer(NamedTuple):
+    """What lanes found: the points, each once, and for each lane their places among them with its scores, best first."""
+
+    points: list[Stored]
+    lanes: list[list[tuple[int, float]]]
+
+
 class Page(NamedTuple):
     """Points of a scan, their float32 vectors one after another, and where to go on."""
 
-    points: list[Found]
+    points: list[Stored]
     vectors: bytes
     following: str | None

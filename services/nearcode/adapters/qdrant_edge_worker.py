@@ -17,7 +17,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from nearcode.adapters import qdrant_layout as layout
-from nearcode.adapters.qdrant_edge_wire import Batch, Found, Lane, Page
+from nearcode.adapters.qdrant_edge_wire import Answer, Batch, Lane, Page, Stored
 from nearcode.runtime.child import serve
 
 LOCK_SECONDS = 5.0
@@ -73,9 +73,14 @@ class Shard:
             start = end
         self._write(edge.UpdateOperation.upsert_points(points), len(points))
 
-    def search(self, repositories: list[str], lanes: Sequence[Lane]) -> list[list[Found]]:
-        """Answers lanes from the live points of these repositories."""
-        return [self._named(repositories, lane) if lane.names else self._ranked(repositories, lane) for lane in lanes]
+    def search(self, repositories: list[str], lanes: Sequence[Lane]) -> Answer:
+        """Answers lanes from the live points of these repositories. What two lanes found is read once: reading takes longer
+        than finding."""
+        found = [self._named(repositories, lane) if lane.names else self._ranked(repositories, lane) for lane in lanes]
+        records = self._shard.retrieve(list(dict.fromkeys(point for lane in found for point, _ in lane)), True, False)
+        places = {record.id: place for place, record in enumerate(records)}
+        ranked = [[(places[point], score) for point, score in lane] for lane in found]
+        return Answer([_stored(record) for record in records], ranked)
 
     def retire(self, repository: str, keep: Mapping[str, str | None], before: int) -> None:
         """Deletes the points of other versions of these paths, as far as `before` or an earlier generation wrote them."""
@@ -107,7 +112,7 @@ class Shard:
             edge.ScrollRequest(offset, limit, belongs, list(layout.EDGE_READ), [layout.DENSE])
         )
         vectors = b"".join(array("f", record.vector[layout.DENSE]).tobytes() for record in records)
-        return Page([_found(record, 0.0) for record in records], vectors, None if following is None else str(following))
+        return Page([_stored(record) for record in records], vectors, None if following is None else str(following))
 
     def flush(self) -> None:
         """Brings everything from the log into the segments, synced to disk."""
@@ -132,7 +137,7 @@ class Shard:
         self._shard.flush()
         self._shard.close()
 
-    def _ranked(self, repositories: list[str], lane: Lane) -> list[Found]:
+    def _ranked(self, repositories: list[str], lane: Lane) -> list[tuple[Any, float]]:
         if lane.dense:
             nearest = edge.Query.Nearest(_floats(lane.dense).tolist(), using=layout.DENSE)
         else:
@@ -146,10 +151,8 @@ class Shard:
         else:
             everything = not lane.below and self._is_all(repositories)
             readable = None if everything else _readable(repositories, lane.below)
-        request = edge.QueryRequest(
-            lane.limit, query=nearest, filter=readable, with_payload=list(layout.EDGE_READ), params=_rescored(lane.limit)
-        )
-        return [_found(point, point.score) for point in self._shard.query(request)]
+        request = edge.QueryRequest(lane.limit, query=nearest, filter=readable, params=_rescored(lane.limit))
+        return [(point.id, point.score) for point in self._shard.query(request)]
 
     def _is_all(self, repositories: list[str]) -> bool:
         """Whether a filter by these repositories would leave nothing out, so that exact search need not ask it of each
@@ -160,10 +163,10 @@ class Shard:
             self._covers[key] = self._shard.count(readable) == self.count()
         return self._covers[key]
 
-    def _named(self, repositories: list[str], lane: Lane) -> list[Found]:
+    def _named(self, repositories: list[str], lane: Lane) -> list[tuple[Any, float]]:
         named = _readable(repositories, lane.below, _any(layout.DEFINITIONS, list(lane.names)))
-        records, _ = self._shard.scroll(edge.ScrollRequest(None, lane.limit, named, list(layout.EDGE_READ), False))
-        return [_found(record, 1.0) for record in records]
+        records, _ = self._shard.scroll(edge.ScrollRequest(None, lane.limit, named, False, False))
+        return [(record.id, 1.0) for record in records]
 
     def _write(self, operation: Any, points: int) -> None:
         self._covers.clear()
@@ -238,7 +241,7 @@ class Shard:
             vectors={layout.DENSE: dense},
             sparse_vectors={layout.LEXICAL: edge.EdgeSparseVectorParams()},
             optimizers=edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=0),
-            max_search_threads=2,
+            max_search_threads=1,  # for one segment; waking threads would cost more than they do
             payload_memory=edge.Memory.Cold,  # Cached would fill the holes of its files: 32 MB for nothing, or a full disk
         )
 
@@ -269,10 +272,10 @@ def _floats(raw: bytes) -> "array[float]":
     return array("f", raw)
 
 
-def _found(record: Any, score: float) -> Found:
+def _stored(record: Any) -> Stored:
     payload = record.payload  # once: each look converts all of it
     repository, path, blob, definitions, packed, generation = (payload[field] for field in layout.EDGE_READ)
-    return str(record.id), score, repository, path, blob, definitions, packed, generation
+    return str(record.id), repository, path, blob, definitions, packed, generation
 
 
 class Owner:

@@ -4,7 +4,7 @@ Pure, and no look at an index. Every number lies between 0 and about 1, so that 
 """
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -17,7 +17,7 @@ from nearcode.domain.terms import identifiers, split_identifier
 from nearcode.retrieval.files import KINDS, file_facts
 from nearcode.retrieval.fusion import CHAT_FLOOR, Candidate, ChatLane, Lanes
 from nearcode.retrieval.intent import Intent
-from nearcode.retrieval.stems import held_stems, last_name, name_stems, names_with, stem
+from nearcode.retrieval.stems import last_name, name_stems, names_with, stem
 
 LONG = math.log1p(400)
 """Logarithm of the lines at which a chunk's length counts 1."""
@@ -70,7 +70,7 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, asked: Asked) -> dic
     file = numbered((chunk.repository, chunk.path) for chunk in chunks)
     found = _lanes(candidates, lanes, asked.intent.symbolic)
     found |= _texts(chunks, asked.words, file)
-    found |= _columns(DEFINED, [_definitions(chunk, asked) for chunk in chunks])
+    found |= _columns(DEFINED, _definitions(chunks, asked))
     paths = dict.fromkeys((chunk.repository, chunk.path) for chunk in chunks)  # in the order of their numbers
     found |= {name: column[file] for name, column in _columns(PLACED, [_path(path, asked) for _, path in paths]).items()}
     found["defines asked name for symbols"] = found["defines asked name"] * asked.intent.symbolic
@@ -213,20 +213,43 @@ def _defined(definition: str) -> _Defined:
     return _Defined(last, last.lower(), name_stems(last))
 
 
-def _definitions(chunk: Chunk, asked: Asked) -> tuple[float, float, float, float]:
-    """DEFINED of a chunk: how well what it defines is what was asked for, by its name, by the words of it, by two words in a
+def _definitions(chunks: Sequence[Chunk], asked: Asked) -> list[tuple[float, float, float, float]]:
+    """DEFINED of each chunk: how well what it defines is what was asked for, by its name, by the words of it, by two words in a
     row; how well its scopes are."""
-    name, words, pairs = 0.0, 0.0, 0.0
-    stems = asked.words.keys()
-    for definition in names_with(chunk.definitions, asked.sought):
-        defined = _defined(definition)
-        if defined.name in asked.names:
-            name = max(name, asked.names[defined.name])
-        if shared := defined.stems & stems:
-            words = max(words, sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems))
-            if asked.pairs and len(shared) > 1:
-                pairs = max(pairs, len(_pairs(defined.last) & asked.pairs) / len(asked.pairs))
-    return name, words, pairs, _sum(asked.words, held_stems(chunk.scopes, stems)) if chunk.scopes else 0.0
+    names = {name for chunk in chunks for name in chunk.definitions}
+    telling = names_with(names | {scope for chunk in chunks for scope in chunk.scopes}, asked.sought)
+    fits = {name: _fit(name, asked) for name in telling & names}
+    scopes = {scopes: _scoped(scopes, telling, asked) for scopes in {chunk.scopes for chunk in chunks}}
+    return [(*_best_fit(chunk.definitions, fits), scopes[chunk.scopes]) for chunk in chunks]
+
+
+_Fit = tuple[float, float, float]
+_NO_FIT = (0.0, 0.0, 0.0)
+
+
+def _fit(definition: str, asked: Asked) -> _Fit:
+    """How well one name is what was asked for."""
+    defined = _defined(definition)
+    name, words, pairs = asked.names.get(defined.name, 0.0), 0.0, 0.0
+    if shared := defined.stems & asked.words.keys():
+        words = sum(asked.words[each] for each in shared) * len(shared) / len(defined.stems)
+        if asked.pairs and len(shared) > 1:
+            pairs = len(_pairs(defined.last) & asked.pairs) / len(asked.pairs)
+    return name, words, pairs
+
+
+def _best_fit(definitions: Sequence[str], fits: Mapping[str, _Fit]) -> _Fit:
+    found = [fits[name] for name in definitions if name in fits]
+    if len(found) < 2:
+        return found[0] if found else _NO_FIT
+    name, words, pairs = (max(column) for column in zip(*found, strict=True))
+    return name, words, pairs
+
+
+def _scoped(scopes: Sequence[str], telling: Collection[str], asked: Asked) -> float:
+    """How much of the question the names of scopes hold."""
+    held: set[str] = set().union(*(name_stems(scope) for scope in scopes if scope in telling))
+    return _sum(asked.words, held & asked.words.keys()) if held else 0.0
 
 
 def _pairs(name: str) -> set[tuple[str, str]]:

@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nearcode.domain.index import ChunkIndex, DefinitionQuery, DenseQuery, Hit, LaneQuery, LexicalQuery, Near
-from nearcode.domain.principal import Scope
+from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, LaneQuery, LexicalQuery, Near
 from nearcode.domain.repository import Revision
 from nearcode.domain.retrieval import CodeCursor
 from nearcode.domain.terms import identifiers
@@ -108,29 +107,33 @@ class GraphQuestion:
     cursor: CodeCursor | None
 
 
-async def ask_graph(
-    index: ChunkIndex, scope: Scope, graphs: Mapping[str, Graph], asked: GraphQuestion, nearest: DenseQuery | None
-) -> GraphLane:
-    """Raises Unavailable."""
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    """What the lane asks of the index, and what the graphs know without it."""
+
+    graphs: Mapping[str, Graph]
+    around: Neighborhood | None = None
+    queries: Sequence[LaneQuery] = ()
+
+    def lane(self, answers: Sequence[Sequence[Hit]]) -> GraphLane:
+        """What came of its queries: at most one of each kind."""
+        found = {type(query): hits for query, hits in zip(self.queries, answers, strict=True)}
+        dense, lexical, named = (found.get(kind, ()) for kind in (DenseQuery, LexicalQuery, DefinitionQuery))
+        return GraphLane(dense, lexical, named, self.graphs, self.around)
+
+
+def plan_graph(graphs: Mapping[str, Graph], asked: GraphQuestion, nearest: DenseQuery | None) -> GraphPlan:
+    """Around a cursor it asks what the other lanes ask, and of a question in words for names that it spells otherwise."""
     if not asked.cursor:
-        return await _ask_names(index, scope, graphs, asked)
+        names = spelled_otherwise(graphs, asked.names, asked.text)
+        lexical = asked.lexical
+        return GraphPlan(graphs, None, (DefinitionQuery(names, lexical.limit, lexical.path_prefix),) if names else ())
     around = around_cursor(graphs, asked.cursor)
     if around is None:
-        return GraphLane(graphs=graphs)
+        return GraphPlan(graphs)
     near = Near(around.repository, around.paths())
-    queries: list[LaneQuery] = [replace(asked.lexical, near=near, limit=MOST_NEAR)]
-    queries += [replace(nearest, near=near, limit=MOST_NEAR)] if nearest else []
-    lexical, *dense = await index.search(scope, queries)
-    return GraphLane(dense[0] if dense else (), lexical, (), graphs, around)
-
-
-async def _ask_names(index: ChunkIndex, scope: Scope, graphs: Mapping[str, Graph], asked: GraphQuestion) -> GraphLane:
-    names = spelled_otherwise(graphs, asked.names, asked.text)
-    if not names:
-        return GraphLane(graphs=graphs)
-    lexical = asked.lexical
-    [hits] = await index.search(scope, [DefinitionQuery(names, lexical.limit, lexical.path_prefix)])
-    return GraphLane(definition=hits, graphs=graphs)
+    asks = [each for each in (asked.lexical, nearest) if each]
+    return GraphPlan(graphs, around, tuple(replace(each, near=near, limit=MOST_NEAR) for each in asks))
 
 
 def joined(lane: list[Hit] | None, more: Sequence[Hit]) -> list[Hit] | None:

@@ -52,7 +52,8 @@ def rank_by(
     """Adds every weighed feature (shape (candidates,)) and sorts, best first."""
     names = [name for name in weights if name in features]
     if candidates and names:
-        weighed = np.stack([unit * weights[name] * features[name] for name in names], axis=1)
+        each = np.array([unit * weights[name] for name in names])
+        weighed = each * np.array([features[name] for name in names]).T
         parts = np.rint(weighed / GRAIN) * GRAIN  # as Candidate.add does, at once
         for candidate, row, score in zip(candidates, parts.tolist(), parts.sum(axis=1).tolist(), strict=True):
             candidate.weighed, candidate.score = (names, row), score

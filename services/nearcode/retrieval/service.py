@@ -3,22 +3,22 @@
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import replace
 
 from opentelemetry import trace
 
 from nearcode.domain.budget import Budget, Clock, Share
-from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
-from nearcode.domain.index import DenseQuery, Hit, LexicalQuery
+from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason
+from nearcode.domain.index import DenseQuery, Hit
 from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision, Revisions
 from nearcode.domain.retrieval import Context, Query, Snippet
-from nearcode.domain.spaces import Opened, View, Views
+from nearcode.domain.spaces import Opened, Views
 from nearcode.retrieval.budget import cut
 from nearcode.retrieval.calibration import judge, model_for
+from nearcode.retrieval.call import Asking, Call, Found
 from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.evidence import weigh
@@ -26,7 +26,7 @@ from nearcode.retrieval.explain import Losers, dropped_by_ranking, snippet, told
 from nearcode.retrieval.features import Asked, features
 from nearcode.retrieval.fusion import Candidate, ChatLane, Lanes, fitting, fuse, gather
 from nearcode.retrieval.graph import Graph
-from nearcode.retrieval.graph_lane import GraphLane, GraphQuestion, ask_graph, graphs_of, joined
+from nearcode.retrieval.graph_lane import GraphLane, GraphQuestion, graphs_of, joined, plan_graph
 from nearcode.retrieval.graphs import Graphs
 from nearcode.retrieval.idf import Idf, load_prior
 from nearcode.retrieval.intent import Intent
@@ -44,69 +44,16 @@ from nearcode.telemetry.spans import staged
 HIGHEST_LIMIT = 1_000
 EDITED_FILE_ROOM = 1.5
 """The edited file is most like itself: lanes are asked for more, so that enough is left without it."""
+WORDS, NAMES, DENSE, GRAPH = "words", "names", "dense", "graph"
+"""The lanes by their questions."""
 CHAT_LANE = "chat lane"
 GRAPH_LANE = "graph lane"
 SHARES = {"revisions": 0.6, "search": 0.6, GRAPH_LANE: 0.1, "rank": 0.1}
 """Weights of a call's stages beside the embedding's, which is a setting. Nothing can be answered without the revisions, so
 they may take long; nearly always they are in memory, and leave their share to the others."""
 
-T = TypeVar("T")
 log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.retrieval")
-
-
-@dataclass(slots=True)
-class Call:
-    """One question on its way, with the tasks that must not outlive it."""
-
-    scope: Scope
-    query: Query
-    intent: Intent
-    budget: Budget
-    limit: int
-    view: View
-    failure: Unavailable | None = None
-    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
-
-    @property
-    def folder(self) -> str:
-        """The folder that was asked for, without its last slash."""
-        return self.query.path_prefix.strip("/")
-
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Starts work that ends with the call at the latest."""
-        task = asyncio.create_task(work)
-        self.tasks.append(task)
-        return task
-
-    async def wait(self, seconds: float, *tasks: asyncio.Task[Any]) -> None:
-        """Waits until the tasks are done or the time is over."""
-        await asyncio.wait(tasks, timeout=seconds)
-
-    def result(self, task: asyncio.Task[T] | None) -> T | None:
-        """A task's result; None if it is late or its dependency does not answer, which is remembered."""
-        if task is None or not task.done():
-            return None
-        try:
-            return task.result()
-        except Unavailable as error:
-            self.failure = error
-            return None
-
-    async def close(self) -> None:
-        """Ends what is still running."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the lanes brought back for a call."""
-
-    lanes: Lanes
-    idf: Idf
-    revisions: dict[str, Revision]
 
 
 class Retrieval:
@@ -176,29 +123,33 @@ class Retrieval:
     async def find(self, call: Call) -> Found | None:
         """Asks the lanes; the lexical one is under way while the question is embedded, so a late embedder costs nothing."""
         with self._stage(call.budget, "revisions") as share:
-            reading = call.start(self._current(call.scope))
-            await call.wait(share.seconds(), reading)
-            revisions = call.result(reading)
+            revisions = await call.within(share.seconds(), self._current(call.scope))
             share.skipped = revisions is None
         if revisions is None:
             return None
         idf = Idf(self._prior, [revisions[name] for name in sorted(revisions)])
         words = lexical_query(call.intent, idf, call.limit, call.folder)
         names = definition_query(call.intent, call.limit, call.folder)
-        index = call.view.completion.index
-        by_word = call.start(index.search(call.scope, [words, *([names] if names else [])]))
+        asking = Asking(call, call.view.completion.index)
+        asking.add(WORDS, [words])
+        asking.add(NAMES, [names] if names else [])
+        asking.ask()
         by_chat = call.start(chat_lane(call, call.view.chat)) if call.view.chat else None
         graphs = call.start(graphs_of(self._graphs, revisions, call.query.cursor))
         nearest = await self._embed(call, idf)
-        by_graph = call.start(graph_lane(call, graphs, words, nearest))
+        asking.add(DENSE, [nearest] if nearest else [])
+        looking = GraphQuestion(words, call.intent.names, call.query.question, call.query.cursor)
+        by_graph = call.start(graph_lane(asking, graphs, looking, nearest))
+        if not call.query.cursor:
+            await asyncio.sleep(0)  # names are looked up at once and go along; what lies around a cursor takes longer
+        asking.ask()
         with self._stage(call.budget, "search") as share:
-            by_vector = call.start(index.search(call.scope, [nearest])) if nearest else None
-            await call.wait(share.seconds(), by_word, *([by_vector] if by_vector else []))
-            spoken, meant = call.result(by_word), call.result(by_vector)
+            await asking.wait(share.seconds())
+            spoken, named, meant = asking.answer(WORDS), asking.answer(NAMES), asking.answer(DENSE)
             share.skipped = spoken is None or (meant is None and nearest is not None)
         chat = await self._chat(call, by_chat) if by_chat else None
         graph = await self._beside(call, by_graph)
-        definition = spoken[1] if spoken and names else None
+        definition = named[0] if named else None
         lanes = Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition, chat, graph)
         return Found(lanes, idf, revisions)
 
@@ -235,7 +186,10 @@ class Retrieval:
 
     async def _current(self, scope: Scope) -> dict[str, Revision]:
         names = sorted(scope.repositories)
-        served = await asyncio.gather(*(self._revisions.current(name) for name in names))
+        if len(names) == 1:  # without a task of its own
+            served = [await self._revisions.current(names[0])]
+        else:
+            served = await asyncio.gather(*(self._revisions.current(name) for name in names))
         return {name: revision for name, revision in zip(names, served, strict=True) if revision is not None}
 
 
@@ -250,11 +204,13 @@ async def chat_lane(call: Call, chat: Opened) -> ChatLane:
 
 
 async def graph_lane(
-    call: Call, graphs: asyncio.Task[dict[str, Graph]], words: LexicalQuery, nearest: DenseQuery | None
+    asking: Asking, graphs: asyncio.Task[dict[str, Graph]], looking: GraphQuestion, nearest: DenseQuery | None
 ) -> GraphLane:
-    """The best chunks of the files that the graph names."""
-    asked = GraphQuestion(words, call.intent.names, call.query.question, call.query.cursor)
-    return await ask_graph(call.view.completion.index, call.scope, await graphs, asked, nearest)
+    """The best chunks of the files that the graph names, and definitions that the question spells otherwise."""
+    plan = plan_graph(await graphs, looking, nearest)
+    asking.add(GRAPH, plan.queries)
+    asking.ask()
+    return plan.lane(await asking.awaited(GRAPH))
 
 
 def check(query: Query) -> None:

@@ -1,7 +1,9 @@
 """Stems: what `routing`, `routes` and `Router` share. Used to compare words and to widen the lexical question."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from itertools import accumulate
 
 from nearcode.domain.terms import split_identifier
 
@@ -65,12 +67,17 @@ def name_stems(name: str) -> frozenset[str]:
 
 def names_with(names: Collection[str], parts: Iterable[str]) -> set[str]:
     """The names that hold one of the parts (in lower case), in any case: few of many, which are then worth splitting."""
-    joined = "\n".join(names).lower()
-    sought = [part for part in parts if part in joined]
-    if not sought:
-        return set()
-    lowered = [(name, name.lower()) for name in names]
-    return {name for part in sought for name, low in lowered if part in low}
+    lowered = [name.lower() for name in names]
+    joined = "\n".join(lowered)
+    ends = list(accumulate(len(name) + 1 for name in lowered))
+    found: set[int] = set()
+    for part in parts:
+        at = joined.find(part)
+        while at >= 0:
+            place = bisect_right(ends, at)
+            found.add(place)
+            at = joined.find(part, ends[place])
+    return {name for place, name in enumerate(names) if place in found} if found else set()
 
 
 def held_stems(names: Collection[str], stems: Collection[str]) -> frozenset[str]:
