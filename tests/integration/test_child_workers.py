@@ -15,10 +15,10 @@ from tests.integration.rpc_world import eventually
 MODULE = "tests.integration.child_worker"
 
 
-@pytest.fixture
-async def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Worker]:
+@pytest.fixture(params=[1, 2], ids=["one at a time", "one ahead"])
+async def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Worker]:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    owner = Worker(MODULE, log=tmp_path / "logs" / "worker.log")
+    owner = Worker(MODULE, log=tmp_path / "logs" / "worker.log", ahead=request.param)
     yield owner
     pid = owner.pid
     await owner.close()
@@ -92,11 +92,31 @@ async def test_a_cancelled_call_never_leaves_its_answer_to_the_next(worker: Work
 
 async def test_a_call_that_waits_for_its_turn_can_be_cancelled_without_harm(worker: Worker) -> None:
     first = asyncio.create_task(worker.call(("sleep", 0.1)))
+    ahead = [asyncio.create_task(worker.call(("echo", 1))) for _ in range(worker.ahead - 1)]
     second = asyncio.create_task(worker.call(("echo", 2)))
     await asyncio.sleep(0.01)
     second.cancel()
     assert await first is None
+    assert await asyncio.gather(*ahead) == [1] * len(ahead)
     assert worker.pid is not None
+
+
+@pytest.mark.parametrize("end", ["cancel", "crash", "late"])
+async def test_a_request_that_was_sent_ahead_dies_with_the_child_and_never_gets_the_others_answer(
+    worker: Worker, end: str
+) -> None:
+    for size in (0, 2**26):
+        await worker.start()
+        first = {"cancel": ("zeros", size), "crash": ("exit", None), "late": ("sleep", 3600)}[end]
+        front = asyncio.create_task(worker.call(first, timeout=0.05 if end == "late" else None))
+        behind = asyncio.create_task(worker.call(("echo", "mine")))
+        await asyncio.sleep(0.0 if size else 0.01)
+        if end == "cancel":
+            front.cancel()
+        answers = await asyncio.gather(front, behind, return_exceptions=True)
+        assert isinstance(answers[1], WorkerDied) or answers[1] == "mine"
+        again = await asyncio.gather(*(worker.call(("echo", number)) for number in range(10)))
+        assert again == list(range(10))
 
 
 @pytest.mark.parametrize(("how", "told"), [("exit", "7"), ("crash", f"-{signal.SIGSEGV.value}")])

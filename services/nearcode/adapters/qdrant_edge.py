@@ -30,6 +30,8 @@ UPSERT_BATCH = 512
 RETIRE_BATCH = 500
 """Paths in one retirement."""
 SCAN_PAGE = 512
+AHEAD = 2
+"""Requests that lie before the child: it goes on with a question's second lane while the first one's answer is read."""
 RESERVE = 256 << 20
 """Free bytes below which nothing is written: the store grows by mapped files of 32 MB."""
 FLUSH_AFTER = 2.0
@@ -62,8 +64,8 @@ class EdgeChunkIndex:
         self.space = space
         self._folder, self._seconds, self._kill_after = folder, seconds, kill_after
         arguments = (str(folder), json.dumps(layout.fingerprint(space)), str(reserve))
-        self._worker = Worker(_MODULE, arguments, log)
-        self._turn = asyncio.Lock()
+        self._worker = Worker(_MODULE, arguments, log, AHEAD)
+        self._turn = asyncio.Semaphore(AHEAD)
         self._running: set[asyncio.Task[Any]] = set()
         self._resting: asyncio.Task[None] | None = None
 
@@ -95,7 +97,6 @@ class EdgeChunkIndex:
         if not scope.repositories or not lanes:
             return [[] for _ in queries]
         answer: Answer = await self._call("search", sorted(scope.repositories), list(lanes.values()))
-        await asyncio.sleep(0)  # whoever is next sends his request first: the child then works while this one is unpacked
         stored = [_unpacked(point) for point in answer.points]
         found = {
             index: [_hit(stored[at], score) for at, score in lane] for index, lane in zip(lanes, answer.lanes, strict=True)

@@ -71,9 +71,13 @@ class Call:
 
     async def close(self) -> None:
         """Ends what is still running."""
-        for task in self.tasks:
+        running = [task for task in self.tasks if not task.done()]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
+        for task in self.tasks:
+            if not task.cancelled():
+                task.exception()  # who needed the result has got it; nobody else has to
 
 
 @dataclass(frozen=True, slots=True)

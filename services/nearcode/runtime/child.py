@@ -14,8 +14,9 @@ import signal
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,39 +51,63 @@ def leashed(program: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *program]
 
 
+@dataclass(slots=True)
+class _Child:
+    """A running process. `reading`: whose answer is next; answers come in the order of the requests. `spoiled`: killed with an
+    answer on its way, which must not be taken for another's."""
+
+    process: asyncio.subprocess.Process
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    spoiled: bool = False
+
+    @property
+    def runs(self) -> bool:
+        return not self.spoiled and self.process.returncode is None
+
+    def kill(self) -> None:
+        self.spoiled = True
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):  # it ended by itself just now
+                self.process.kill()
+
+
 class Worker:
     """Owner's side of a Python child process that answers one request at a time.
 
-    `module` is run with `python -m` and must call `serve`. `log` receives what it writes to stderr (default: ours).
+    `module` is run with `python -m` and must call `serve`. `log` receives what it writes to stderr (default: ours). `ahead`:
+    requests that are sent before the first of them is answered, so that the child need not wait for the next.
     Requests and answers are pickled: the child is our own code, over a pipe that nobody else can open.
     """
 
-    def __init__(self, module: str, args: Sequence[str] = (), log: Path | None = None) -> None:
-        self._module, self._args, self._log = module, args, log
-        self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
+    def __init__(self, module: str, args: Sequence[str] = (), log: Path | None = None, ahead: int = 1) -> None:
+        self._module, self._args, self._log, self.ahead = module, args, log, ahead
+        self._child: _Child | None = None
+        self._room = asyncio.Semaphore(ahead)
+        self._starting, self._closing = asyncio.Lock(), asyncio.Lock()
         self._closed = False
 
     @property
     def pid(self) -> int | None:
         """The child's process id while it runs."""
-        return self._process.pid if self._process and self._process.returncode is None else None
+        return self._child.process.pid if self._child and self._child.runs else None
 
     async def start(self) -> None:
         """Starts the child if it is not running, so that the first call finds it there."""
-        async with self._turn:
-            await self._start()
+        await self._start()
 
     async def call(self, request: Any, timeout: float | None = None) -> Any:
         """Sends a request and returns the answer. A call that is late or cancelled kills the child: its answer would be
-        taken for the next call's. Raises WorkerDied, WorkerFailed, TimeoutError (seconds, counted from this call's turn)."""
+        taken for the next call's; those sent `ahead` beside it die with it. Raises WorkerDied, WorkerFailed, TimeoutError
+        (seconds, counted from this call's turn)."""
         body = pickle.dumps(request, protocol=5)
-        async with self._turn:
+        async with self._room:
+            child = None
             try:
                 async with asyncio.timeout(timeout):
-                    failed, answer = await self._exchange(await self._start(), body)
+                    child = await self._start()
+                    failed, answer = await self._exchange(child, body)
             except BaseException:
-                await self._kill()
+                await self._kill(child)
                 raise
         if failed:
             raise WorkerFailed(answer)
@@ -91,23 +116,33 @@ class Worker:
     async def close(self) -> None:
         """Lets the child finish what it is doing, for ten seconds, then ends it for good; later calls raise WorkerDied."""
         self._closed = True
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                async with self._turn:
-                    if self._process and self._process.stdin:
-                        self._process.stdin.close()  # `serve` ends at the end of its input
-                        await self._process.wait()
-        except TimeoutError:
-            self._signal()  # ends the running call, which frees its turn
-            async with self._turn:
-                await self._kill()
+        async with self._closing:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS), self._alone():
+                    if self._child and self._child.process.stdin:
+                        self._child.process.stdin.close()  # `serve` ends at the end of its input
+                        await self._child.process.wait()
+            except TimeoutError:
+                if self._child:
+                    self._child.kill()  # ends the running calls, which frees their turns
+                async with self._alone():
+                    await self._kill(self._child)
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        if self._closed:
-            raise WorkerDied(f"{self._module} was closed")
-        if self._process is None or self._process.returncode is not None:
-            self._process = await self._spawn()
-        return self._process
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Nobody else calls meanwhile."""
+        async with AsyncExitStack() as turns:
+            for _ in range(self.ahead):
+                await turns.enter_async_context(self._room)
+            yield
+
+    async def _start(self) -> _Child:
+        async with self._starting:
+            if self._closed:
+                raise WorkerDied(f"{self._module} was closed")
+            if self._child is None or not self._child.runs:
+                self._child = _Child(await self._spawn())
+            return self._child
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         if self._log:
@@ -125,30 +160,36 @@ class Worker:
             if stderr:
                 stderr.close()
 
-    async def _exchange(self, process: asyncio.subprocess.Process, body: bytes) -> tuple[bool, Any]:
-        assert process.stdin and process.stdout
+    async def _exchange(self, child: _Child, body: bytes) -> tuple[bool, Any]:
+        requests, answers = child.process.stdin, child.process.stdout
+        assert requests and answers
         try:
-            process.stdin.writelines((_LENGTH.pack(len(body)), body))  # one system call
-            await process.stdin.drain()
-            (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-            answer: tuple[bool, Any] = pickle.loads(await process.stdout.readexactly(length))
+            requests.writelines((_LENGTH.pack(len(body)), body))  # one system call
+            async with child.reading:
+                if child.spoiled:
+                    raise WorkerDied(f"{self._module} was killed")
+                await requests.drain()
+                (length,) = _LENGTH.unpack(await answers.readexactly(_LENGTH.size))
+                answer: tuple[bool, Any] = pickle.loads(await answers.readexactly(length))
         except (ConnectionError, asyncio.IncompleteReadError) as error:
-            code = await process.wait()
+            code = await child.process.wait()
             raise WorkerDied(f"{self._module} ended with {code}", code) from error
+        except BaseException:
+            child.kill()  # at once: whoever reads next must not take what is left of this answer for his
+            raise
         return answer
 
-    async def _kill(self) -> None:
-        self._signal()
-        if self._process and self._process.stdout:
-            # asyncio tells the end of a process after the end of its pipes, which a full buffer would hide.
-            while await self._process.stdout.read(_BUFFER):
-                pass
-            await self._process.wait()
-
-    def _signal(self) -> None:
-        if self._process and self._process.returncode is None:
-            with suppress(ProcessLookupError):  # it ended by itself just now
-                self._process.kill()
+    async def _kill(self, child: _Child | None) -> None:
+        """Ends a child; nobody starts another meanwhile."""
+        if child is None:
+            return
+        child.kill()
+        async with self._starting:
+            async with child.reading:
+                # asyncio tells the end of a process after the end of its pipes, which a full buffer would hide.
+                while child.process.stdout and await child.process.stdout.read(_BUFFER):
+                    pass
+            await child.process.wait()
 
 
 def _environment() -> Mapping[str, str]:
