@@ -157,9 +157,14 @@ async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClien
         await channel.close()
 
 
+_LOOK_AFTER = 10_000
+"""Objects more than before, after which young garbage is looked for: about twice a question, and not thirty times."""
+
+
 def _collect_from_now_on() -> None:
     """What is loaded now stays: to look through it again would show in every hundredth answer."""
     gc.freeze()
+    gc.set_threshold(_LOOK_AFTER)
     gc.enable()
 
 

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nearcode.domain.retrieval import CodeCursor
-from nearcode.domain.terms import term_id
+from nearcode.domain.terms import count_identifiers, term_id
 from nearcode.retrieval.cursor import current_definition, read_cursor
 from nearcode.retrieval.files import file_facts
 from nearcode.retrieval.fusion import dense_weight
 from nearcode.retrieval.idf import PRIOR_FILE, Idf, load_prior
 from nearcode.retrieval.imports import imported, read_imports
 from nearcode.retrieval.question import read_question
-from nearcode.retrieval.stems import held_stems, name_stems, relatives, stem
+from nearcode.retrieval.stems import held_stems, name_stems, relatives, stem, text_stems
 from nearcode.retrieval.symbols import shape
 
 from tests.unit.retrieval_world import MemoryRevision
@@ -44,6 +44,18 @@ def test_what_names_hold_is_found_without_splitting_all_of_them(names: list[str]
     held = frozenset(one for name in names for one in name_stems(name))
     asked = data.draw(st.lists(st.sampled_from([*sorted(held), "route", "xyzzy"]), max_size=8))
     assert held_stems(names, asked) == held & frozenset(asked)
+
+
+@given(st.lists(st.text("abcdeingsXYZ_.2 \n(ÄÉßİ", max_size=16) | st.text(max_size=8), max_size=6).map("".join), st.data())
+def test_what_a_text_holds_is_found_without_reading_all_of_it(text: str, data: st.DataObject) -> None:
+    names = count_identifiers(text)
+    held = sorted(one for name in names for one in name_stems(name))
+    asked = data.draw(st.lists(st.sampled_from([*held, "route", "xyzzy", ""]), max_size=8))
+    assert text_stems(text, asked) == held_stems(names, asked)
+
+
+def test_data_is_no_name() -> None:
+    assert text_stems(f"router {'parse' * 100}", [stem("router"), stem("parse")]) == {stem("router")}
 
 
 @pytest.mark.parametrize(

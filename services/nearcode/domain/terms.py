@@ -19,7 +19,7 @@ _RUNS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(cod
 _FIRST_LETTER = ":"
 """In ASCII, what sorts before it and is part of a word begins with a digit."""
 _LONGEST = 64
-_LONGEST_IDENTIFIER = 256
+LONGEST_IDENTIFIER = 256
 """Characters. What is longer is data (base64, minified tables), never a name that anybody asks for."""
 
 
@@ -57,7 +57,7 @@ def _with_whole(parts: tuple[str, ...], identifier: str) -> tuple[str, ...]:
 
 def identifiers(text: str) -> list[str]:
     """Identifiers and numbers of a text, in order, with repetitions."""
-    return [found for found in _IDENTIFIER.findall(text) if len(found) <= _LONGEST_IDENTIFIER]
+    return [found for found in _IDENTIFIER.findall(text) if len(found) <= LONGEST_IDENTIFIER]
 
 
 def count_identifiers(text: str) -> Counter[str]:
@@ -65,8 +65,8 @@ def count_identifiers(text: str) -> Counter[str]:
     counts = _count_runs(text) if text.isascii() else None
     if counts is None:
         counts = Counter(_IDENTIFIER.findall(text))
-    if counts and max(map(len, counts)) > _LONGEST_IDENTIFIER:
-        for data in [found for found in counts if len(found) > _LONGEST_IDENTIFIER]:
+    if counts and max(map(len, counts)) > LONGEST_IDENTIFIER:
+        for data in [found for found in counts if len(found) > LONGEST_IDENTIFIER]:
             del counts[data]
     return counts
 
@@ -74,10 +74,15 @@ def count_identifiers(text: str) -> Counter[str]:
 def _count_runs(text: str) -> Counter[str] | None:
     """The same of an ASCII text in a third of the time, without a regular expression. None where a digit begins a run that is
     not a number (0x1f, 2nd): such runs are several identifiers."""
-    counts = Counter(text.translate(_RUNS).split())
+    counts = Counter(spaced_runs(text).split())
     counts.pop("_", None)
     numbers = [run for run in counts if run < _FIRST_LETTER]
     return None if numbers and not "".join(numbers).isdigit() else counts
+
+
+def spaced_runs(text: str) -> str:
+    """An ASCII text with a space for each character that is no part of a word."""
+    return text.translate(_RUNS)
 
 
 def count_words(text: str) -> Counter[str]:

@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import Hit
-from nearcode.domain.terms import count_identifiers, term_id
+from nearcode.domain.terms import term_id
 from nearcode.retrieval.fusion import Candidate, Lanes
 from nearcode.retrieval.idf import Idf
 from nearcode.retrieval.intent import Intent
-from nearcode.retrieval.stems import held_stems, relatives, stem
+from nearcode.retrieval.stems import held_stems, relatives, stem, text_stems
 
 CHUNKS = 3
 """Best candidates whose words are read."""
@@ -82,7 +82,7 @@ def question_words(intent: Intent, idf: Idf) -> dict[str, float]:
 
 def chunk_stems(chunk: Chunk, words: Collection[str]) -> frozenset[str]:
     """Those of the words (stems) that a chunk, its path or its scopes hold."""
-    return held_stems((*count_identifiers(chunk.text), *chunk.scopes, *chunk.path.split("/")), words)
+    return text_stems(chunk.text, words) | held_stems((*chunk.scopes, *chunk.path.split("/")), words)
 
 
 def covered(words: Mapping[str, float], stems: frozenset[str]) -> float:

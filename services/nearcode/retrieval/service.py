@@ -134,6 +134,7 @@ class Retrieval:
         asking.add(WORDS, [words])
         asking.add(NAMES, [names] if names else [])
         asking.ask()
+        await asking.leave()
         by_chat = call.start(chat_lane(call, call.view.chat)) if call.view.chat else None
         graphs = call.start(graphs_of(self._graphs, revisions, call.query.cursor))
         nearest = await self._embed(call, idf)

@@ -1,11 +1,9 @@
 """Stems: what `routing`, `routes` and `Router` share. Used to compare words and to widen the lexical question."""
 
-from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
-from itertools import accumulate
 
-from nearcode.domain.terms import split_identifier
+from nearcode.domain.terms import LONGEST_IDENTIFIER, count_identifiers, identifiers, spaced_runs, split_identifier
 
 _SUFFIXES = (
     "izations", "ization", "izers", "izer", "izing", "ized", "izes", "ize",
@@ -67,19 +65,39 @@ def name_stems(name: str) -> frozenset[str]:
 
 def names_with(names: Collection[str], parts: Iterable[str]) -> set[str]:
     """The names that hold one of the parts (in lower case), in any case: few of many, which are then worth splitting."""
-    lowered = [name.lower() for name in names]
-    joined = "\n".join(lowered)
-    ends = list(accumulate(len(name) + 1 for name in lowered))
-    found: set[int] = set()
-    for part in parts:
-        at = joined.find(part)
-        while at >= 0:
-            place = bisect_right(ends, at)
-            found.add(place)
-            at = joined.find(part, ends[place])
-    return {name for place, name in enumerate(names) if place in found} if found else set()
+    joined = "\n".join(names)
+    lowered = joined.lower()
+    if len(lowered) != len(joined) or joined.count("\n") >= len(names):  # letters that become two in lower case, broken names
+        return {name for part in parts for name in names if part in name.lower()}
+    return {name for part in parts for name in _around(joined, lowered, "\n", part)}
 
 
 def held_stems(names: Collection[str], stems: Collection[str]) -> frozenset[str]:
     """Which of the stems occur among the words of the names. A word begins with its stem."""
     return frozenset(stems) & frozenset().union(*map(name_stems, names_with(names, stems)))
+
+
+def text_stems(text: str, stems: Collection[str]) -> frozenset[str]:
+    """Which of the stems occur among the words of a text's identifiers. Of an ASCII text only those are split that hold one."""
+    if not text.isascii():
+        return held_stems(count_identifiers(text), stems)
+    spaced = spaced_runs(text)
+    lowered = spaced.lower()
+    return frozenset(each for each in stems if any(each in _run_stems(run) for run in _around(spaced, lowered, " ", each)))
+
+
+def _around(joined: str, lowered: str, separator: str, part: str) -> Iterator[str]:
+    """What lies between separators and holds the part."""
+    at = lowered.find(part)
+    while part and at >= 0:
+        end = joined.find(separator, at)
+        end = len(joined) if end < 0 else end
+        yield joined[joined.rfind(separator, 0, at) + 1 : end]
+        at = lowered.find(part, end)
+
+
+def _run_stems(run: str) -> frozenset[str]:
+    """Of a run of letters, digits and underscores; one that begins with a digit is several identifiers."""
+    if run[0].isdigit():
+        return frozenset().union(*map(name_stems, identifiers(run)))
+    return name_stems(run) if len(run) <= LONGEST_IDENTIFIER else frozenset()
