@@ -6,16 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import Hit
-from nearcode.domain.retrieval import CodeCursor
+from nearcode.domain.retrieval import CodeCursor, Snippet
+from nearcode.retrieval import passages as module
+from nearcode.retrieval.beside import read_beside
 from nearcode.retrieval.fusion import Candidate
-from nearcode.retrieval.names import line_tokens
-from nearcode.retrieval.passages import passages
+from nearcode.retrieval.names import read_names
 
 CURSOR = CodeCursor("shop/cart.py", "import shop.prices\n\nclass Cart:\n    def total(self):\n        return ")
 WORDS = "price rate tax cart total sum discount coupon order item self return = ( ) . 12"
 words = st.sampled_from(WORDS.split())
 lines = st.lists(words, max_size=12).map(" ".join)
 codes = st.lists(lines, min_size=1, max_size=60).map("\n".join)
+
+
+def passages(ranked: list[Candidate], cursor: CodeCursor, tokens: int, limit: int) -> tuple[list[Snippet], list[Candidate]]:
+    """Those of what was ranked for a cursor."""
+    return module.passages(ranked, cursor, read_beside(cursor), tokens, limit)
 
 
 def candidate(text: str, number: int = 0, score: float = 1.0, path: str = "") -> Candidate:
@@ -38,7 +44,7 @@ def test_passages_never_take_more_than_they_may_and_are_the_very_lines_of_their_
 ) -> None:
     found, _ = passages(ranked(texts), CURSOR, tokens, limit)
     assert len(found) <= limit
-    assert sum(line_tokens(line) for one in found for line in one.text.split("\n")) <= tokens + 1e-3
+    assert sum(read_names(one.text).costs.sum() for one in found) <= tokens + 1e-3
     for one in found:
         whole = texts[int(one.path.removeprefix("shop/file").removesuffix(".py"))].split("\n")
         assert one.text == "\n".join(whole[one.start_line - 11 : one.end_line - 10])

@@ -12,6 +12,7 @@ from nearcode.domain.principal import Scope
 from nearcode.domain.repository import Revision
 from nearcode.domain.retrieval import Query
 from nearcode.domain.spaces import View
+from nearcode.retrieval.beside import Beside
 from nearcode.retrieval.fusion import Lanes
 from nearcode.retrieval.idf import Idf
 from nearcode.retrieval.intent import Intent
@@ -82,11 +83,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the lanes brought back for a call."""
+    """What the lanes brought back for a call; `beside`: what the code at a cursor holds, if passages are asked for."""
 
     lanes: Lanes
     idf: Idf
     revisions: dict[str, Revision]
+    beside: Beside | None = None
 
 
 @dataclass(slots=True)

@@ -9,13 +9,12 @@ alone, so a run's gain is a sum over its blocks: all spans are weighed by one co
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearcode.retrieval.expected import Floats
-from nearcode.retrieval.names import read_names
+from nearcode.retrieval.names import Names
 
 STEP = 4
 """Lines of a block."""
@@ -31,8 +30,6 @@ _LONGEST = LENGTHS[-1]
 _SUMS = (np.arange(_LONGEST)[:, None] < np.array(LENGTHS)).astype(np.float64)
 """From what each further block brings to what spans of each length bring, shape (blocks, lengths)."""
 
-Ints = NDArray[np.int32]
-
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -45,48 +42,13 @@ class Span:
     tokens: float
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """The blocks of one text, and the spans that begin at each of them, shape (blocks, lengths).
-
-    `ends` is the line after a span, `tokens` what it takes. `cells` and `places` say for each name which runs of blocks it is
-    counted for: cell `block * 12 + further blocks` is the run from `block` on, in which the name comes first that much further.
-    """
-
-    ends: Ints
-    tokens: Floats
-    cells: Ints
-    places: Ints
-
-
-@lru_cache(maxsize=8_192)
-def blocks_of(text: str) -> Blocks:
-    """The blocks of a text."""
-    names = read_names(text)
-    lines = len(names.costs)
-    count = -(-lines // STEP)
-    placed = np.unique(names.places.astype(np.int64) * count + names.lines // STEP)
-    places, blocks = placed // count, placed % count
-    before = np.where(np.diff(places, prepend=-1) == 0, np.concatenate(([-1], blocks[:-1])), -1)
-    earliest = np.maximum(before + 1, blocks - _LONGEST + 1)
-    runs = blocks - earliest + 1
-    each = np.repeat(np.arange(len(places)), runs)
-    first = earliest[each] + np.arange(len(each)) - np.repeat(np.cumsum(runs) - runs, runs)
-    starts = np.arange(count)
-    ends = np.minimum((starts[:, None] + LENGTHS) * STEP, lines)
-    sums = np.concatenate(([0.0], np.cumsum(names.costs, dtype=np.float64)))
-    cells = first * _LONGEST + blocks[each] - first
-    return Blocks(
-        ends.astype(np.int32), sums[ends] - sums[starts * STEP][:, None], cells.astype(np.int32), places[each].astype(np.int32)
-    )
-
-
-def cover(texts: Sequence[str], inverse: NDArray[np.intp], chances: Floats, tokens: float, limit: int) -> list[Span]:
+def cover(names: Sequence[Names], inverse: NDArray[np.intp], chances: Floats, tokens: float, limit: int) -> list[Span]:
     """At most `limit` spans of at most `tokens` in all. `inverse` leads from the texts' names to their `chances`."""
-    pool = _Pool.of(texts, inverse, chances >= UNLIKELY)
+    pool = _Pool.of(names, inverse, chances >= UNLIKELY)
+    begin = pool.gains(chances)
     best: list[Span] = []
     for price in PRICES:
-        spans = pool.greedy(chances, tokens, limit, price)
+        spans = pool.greedy(begin, chances, tokens, limit, price)
         if sum(span.gain for span in spans) >= sum(span.gain for span in best):
             best = spans
     return best
@@ -94,43 +56,44 @@ def cover(texts: Sequence[str], inverse: NDArray[np.intp], chances: Floats, toke
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The blocks of all texts, one after the other; `cells` and `names` are pairs."""
+    """The blocks of all texts, one after the other, and the spans that begin at each of them, shape (blocks, lengths).
+
+    `ends` is the line after a span, `tokens` what it takes. `cells` and `names` are pairs that say for which runs of blocks a
+    name is counted: cell `block * 12 + further blocks` is the run from `block` on, in which it comes first that much further.
+    """
 
     source: NDArray[np.intp]
     first: NDArray[np.intp]
-    ends: Ints
+    ends: NDArray[np.intp]
     tokens: Floats
     cells: NDArray[np.intp]
     names: NDArray[np.intp]
 
     @classmethod
-    def of(cls, texts: Sequence[str], inverse: NDArray[np.intp], likely: NDArray[np.bool_]) -> "_Pool":
-        each = [blocks_of(text) for text in texts]
-        counts = np.array([len(one.ends) for one in each])
+    def of(cls, texts: Sequence[Names], inverse: NDArray[np.intp], likely: NDArray[np.bool_]) -> "_Pool":
+        lines = np.array([len(text.costs) for text in texts])
+        counts = -(-lines // STEP)
         begin = np.cumsum(counts) - counts
-        sizes = np.array([len(read_names(text).hashes) for text in texts])
-        pairs = np.array([len(one.cells) for one in each])
-        names = inverse[np.concatenate([one.places for one in each]) + np.repeat(np.cumsum(sizes) - sizes, pairs)]
-        kept = likely[names]
-        cells = np.concatenate([one.cells for one in each])[kept] + np.repeat(begin * _LONGEST, pairs)[kept]
         source = np.repeat(np.arange(len(texts)), counts)
-        return cls(
-            source,
-            (np.arange(len(source)) - begin[source]) * STEP,
-            np.concatenate([one.ends for one in each]),
-            np.concatenate([one.tokens for one in each]),
-            cells,
-            names[kept],
-        )
+        local = np.arange(len(source)) - begin[source]
+        ends = np.minimum((local[:, None] + LENGTHS) * STEP, lines[source][:, None])
+        sums = np.concatenate(([0.0], np.cumsum(np.concatenate([text.costs for text in texts]), dtype=np.float64)))
+        above = (np.cumsum(lines) - lines)[source]
+        tokens = sums[above[:, None] + ends] - sums[above + local * STEP][:, None]
+        return cls(source, local * STEP, ends, tokens, *_cells(texts, inverse, likely, begin, len(source)))
 
-    def greedy(self, chances: Floats, tokens: float, limit: int, price: float) -> list[Span]:
-        """Takes the span that brings the most above its price, again and again."""
-        left, worth = tokens, chances.copy()
+    def gains(self, worth: Floats) -> Floats:
+        """What each span brings, by what each name is worth, shape (blocks, lengths)."""
+        new = np.bincount(self.cells, worth[self.names], len(self.source) * _LONGEST)
+        gains: Floats = new.reshape(-1, _LONGEST) @ _SUMS
+        return gains
+
+    def greedy(self, begin: Floats, chances: Floats, tokens: float, limit: int, price: float) -> list[Span]:
+        """Takes the span that brings the most above its price, again and again. `begin`: the gains of the first one."""
+        left, worth, gains = tokens, chances.copy(), begin
         spans: list[Span] = []
         values = np.where(self.tokens <= left, -price * self.tokens, -np.inf)
         while len(spans) < limit and left >= LEAST_TOKENS:
-            new = np.bincount(self.cells, worth[self.names], len(self.source) * _LONGEST)
-            gains = new.reshape(-1, _LONGEST) @ _SUMS
             block, length = divmod(int(np.argmax(gains + values)), len(LENGTHS))
             if not gains[block, length] + values[block, length] > 0.0:
                 break
@@ -143,4 +106,27 @@ class _Pool:
             same = self.source == self.source[block]
             overlapping = same[:, None] & (self.first[:, None] < end) & (self.ends > first)
             values[overlapping | (self.tokens > left)] = -np.inf
+            gains = self.gains(worth)
         return spans
+
+
+def _cells(
+    texts: Sequence[Names], inverse: NDArray[np.intp], likely: NDArray[np.bool_], begin: NDArray[np.intp], blocks: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The cells of the likely names, and those names."""
+    sizes = np.array([len(text.hashes) for text in texts])
+    source = np.repeat(np.arange(len(texts)), [len(text.places) for text in texts])
+    own = np.concatenate([text.places for text in texts]) + (np.cumsum(sizes) - sizes)[source]
+    kept = np.flatnonzero(likely[inverse[own]])
+    own, source = own[kept], source[kept]
+    held = np.concatenate([text.lines for text in texts])[kept] // STEP + begin[source]
+    placed = np.unique(own * blocks + held)
+    own, held = placed // blocks, placed % blocks
+    before = begin[np.repeat(np.arange(len(texts)), sizes)[own]] - 1
+    again = np.flatnonzero(own[1:] == own[:-1]) + 1
+    before[again] = held[again - 1]
+    earliest = np.maximum(before + 1, held - _LONGEST + 1)
+    runs = held - earliest + 1
+    each = np.repeat(np.arange(len(placed)), runs)
+    first = earliest[each] + np.arange(len(each)) - np.repeat(np.cumsum(runs) - runs, runs)
+    return first * _LONGEST + held[each] - first, inverse[own[each]]

@@ -41,12 +41,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`hashes` of all names of the sources, sorted; `inverse` leads from each source's names, one after the other, to them."""
+    """`hashes` of the sources' names that the edited file does not hold yet, sorted, and their signals. `inverse` leads to them
+    from each source's names, one after the other; for names that it holds it is their number."""
 
     hashes: Hashes
     inverse: NDArray[np.intp]
     signals: Floats
-    unheld: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,14 @@ class _Joined:
     inverse: NDArray[np.intp]
 
     @classmethod
-    def of(cls, hashes: Hashes, sizes: NDArray[np.intp]) -> "_Joined":
+    def of(cls, hashes: Hashes, source: NDArray[np.intp]) -> "_Joined":
         order = np.argsort(hashes, kind="stable")
         placed = hashes[order]
-        new = np.concatenate(([True], placed[1:] != placed[:-1]))
+        new = np.ones(len(hashes), bool)
+        new[1:] = placed[1:] != placed[:-1]
         inverse = np.empty(len(hashes), np.intp)
         inverse[order] = np.cumsum(new) - 1
-        return cls(np.repeat(np.arange(len(sizes)), sizes), order, np.flatnonzero(new), inverse)
+        return cls(source, order, np.flatnonzero(new), inverse)
 
     @property
     def first(self) -> NDArray[np.intp]:
@@ -85,16 +86,19 @@ def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
     """The signals of each name, shape (names, 35)."""
     sizes = np.array([len(source.names.hashes) for source in sources])
     everything = np.concatenate([source.names.hashes for source in sources])
-    if not len(everything):
-        return Expected(everything, np.zeros(0, np.intp), np.zeros((0, SIGNALS)), np.zeros(0, bool))
-    joined = _Joined.of(everything, sizes)
-    hashes = everything[joined.first]
-    facts = np.concatenate([source.names.facts for source in sources]).astype(np.float64)
+    source_of = np.repeat(np.arange(len(sizes)), sizes)
+    unheld = np.flatnonzero(~_held(everything, beside.held))
+    if not len(unheld):
+        return Expected(np.zeros(0, np.uint32), np.zeros(len(everything), np.intp), np.zeros((0, SIGNALS)))
+    joined = _Joined.of(everything[unheld], source_of[unheld])
+    hashes = everything[unheld][joined.first]
+    inverse = np.full(len(everything), len(hashes), np.intp)
+    inverse[unheld] = joined.inverse
+    facts = np.concatenate([source.names.facts for source in sources])[unheld].astype(np.float64)
     spelled = facts[joined.first, :6]
-    words = np.concatenate([source.names.words for source in sources])[joined.first]
+    words = np.concatenate([source.names.words for source in sources])[unheld][joined.first]
     uses, dotted, called, prose = joined.total(facts[:, 6:]).T
-    about = _about(sources, everything, joined, beside)
-    here = _sources(sources, about)
+    here = _sources(sources, _about(len(sources), everything, source_of, beside))
     best = joined.highest(here[joined.source])
     chunks, fits, near, close, signed = joined.total(here[joined.source][:, [0, 1, 3, 4, 5]]).T
     files = np.array([source.file for source in sources])[joined.source]
@@ -109,7 +113,7 @@ def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
         np.log(chunks),
         dotted, called / uses, prose / uses, local, local * dotted,
         _shared(words, beside.words),
-        _owned(sources, joined.inverse, sizes, beside.held, len(hashes)) / uses,
+        _owned(sources, inverse, sizes, beside.held, len(hashes)) / uses,
         spelled,
         spelled[:, 0] * np.log(chunks),
         best[:, 4], close / chunks, best[:, 5], signed / chunks,
@@ -120,7 +124,7 @@ def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
         (spelled[:, UPPER] + spelled[:, CAPITAL] + spelled[:, UNDERSCORE]) == 0,
         best[:, 11:],
     ))  # fmt: skip
-    return Expected(hashes, joined.inverse, signals, ~_held(hashes, beside.held))
+    return Expected(hashes, inverse, signals)
 
 
 def _sources(sources: Sequence[Source], about: Floats) -> Floats:
@@ -141,14 +145,13 @@ def _graph(told: Signals) -> tuple[float, ...]:
     return told.imported, told.similar_imports, told.similar_name, told.test, told.importer
 
 
-def _about(sources: Sequence[Source], hashes: Hashes, joined: _Joined, beside: Beside) -> Floats:
+def _about(sources: int, hashes: Hashes, source_of: NDArray[np.intp], beside: Beside) -> Floats:
     """The share that each source holds of the names near the cursor and of its signature's, shape (sources, 2)."""
     if not len(beside.near):
-        return np.zeros((len(sources), 2))
+        return np.zeros((sources, 2))
     at = np.minimum(np.searchsorted(beside.near, hashes), len(beside.near) - 1)
     known = np.flatnonzero(beside.near[at] == hashes)
-    held = [np.bincount(joined.source[known], beside.weights[at[known], column], len(sources)) for column in (0, 1)]
-    return np.column_stack(held)
+    return np.column_stack([np.bincount(source_of[known], beside.weights[at[known], column], sources) for column in (0, 1)])
 
 
 def _shared(words: Hashes, asked: Hashes) -> Floats:
@@ -172,7 +175,7 @@ def _owned(sources: Sequence[Source], inverse: NDArray[np.intp], sizes: NDArray[
     before = np.concatenate([source.names.before for source in sources])
     dotted = np.flatnonzero(before)
     known = dotted[_held(before[dotted], held)]
-    return np.bincount(inverse[places[known]], minlength=count).astype(np.float64)
+    return np.bincount(inverse[places[known]], minlength=count + 1)[:count].astype(np.float64)
 
 
 @lru_cache(maxsize=1)
@@ -183,5 +186,5 @@ def load_weights(path: Path = WEIGHTS_FILE) -> tuple[Floats, float]:
 
 
 def chances(expected: Expected, weights: Floats, bias: float) -> Floats:
-    """The chance that each name is written next; 0 for those that the edited file holds already."""
-    return expected.unheld / (1.0 + np.exp(-(expected.signals @ weights + bias)))
+    """The chance that each name is written next, and behind them 0 for all that the edited file holds already."""
+    return np.append(1.0 / (1.0 + np.exp(-(expected.signals @ weights + bias))), 0.0)

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nearcode.domain.retrieval import CodeCursor, Snippet
-from nearcode.retrieval.beside import read_beside
+from nearcode.retrieval.beside import Beside
 from nearcode.retrieval.coverage import cover
 from nearcode.retrieval.expected import Expected, Source, chances, load_weights, read_signals
 from nearcode.retrieval.explain import snippet
 from nearcode.retrieval.fusion import Candidate
-from nearcode.retrieval.names import read_names
+from nearcode.retrieval.names import read_all
 
 MOST_SOURCES = 150
 """Candidates whose lines are weighed, the best first."""
 
 
-def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit: int) -> tuple[list[Snippet], list[Candidate]]:
+def passages(
+    ranked: Sequence[Candidate], cursor: CodeCursor, beside: Beside, tokens: int, limit: int
+) -> tuple[list[Snippet], list[Candidate]]:
     """At most `limit` runs of lines of the candidates that fit `tokens`, none overlapping, and the candidates of which none is.
 
     Passages come in the order of their candidates and keep their scores and reasons; their lines say which part they are.
@@ -24,8 +26,8 @@ def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit
     if not sources:
         return [], list(ranked)
     texts = [candidate.hit.chunk.text for candidate in sources]
-    expected = expect(sources, cursor)
-    spans = cover(texts, expected.inverse, chances(expected, *load_weights()), tokens, limit)
+    expected = expect(sources, cursor, beside)
+    spans = cover(read_all(texts), expected.inverse, chances(expected, *load_weights()), tokens, limit)
     chosen = []
     for span in sorted(spans, key=lambda span: (span.source, span.first)):
         whole = snippet(sources[span.source])
@@ -38,9 +40,9 @@ def passages(ranked: Sequence[Candidate], cursor: CodeCursor, tokens: int, limit
     return chosen, [candidate for candidate in ranked if id(candidate) not in shown]
 
 
-def expect(candidates: Sequence[Candidate], cursor: CodeCursor) -> Expected:
+def expect(candidates: Sequence[Candidate], cursor: CodeCursor, beside: Beside) -> Expected:
     """The names of the candidates, best first, with what tells whether they will be written at the cursor."""
-    return read_signals(_sources(candidates, cursor.path), read_beside(cursor))
+    return read_signals(_sources(candidates, cursor.path), beside)
 
 
 def _sources(candidates: Sequence[Candidate], path: str) -> list[Source]:
@@ -48,9 +50,10 @@ def _sources(candidates: Sequence[Candidate], path: str) -> list[Source]:
     files: dict[tuple[str, str], int] = {}
     own = path.rpartition("/")[0]
     lexical, dense = (_over_best([_found(candidate, lane) for candidate in candidates]) for lane in ("lexical", "dense"))
+    names = read_all([candidate.hit.chunk.text for candidate in candidates])
     return [
         Source(
-            read_names(candidate.hit.chunk.text),
+            names[at],
             files.setdefault((candidate.hit.chunk.repository, candidate.hit.chunk.path), len(files)),
             max(0.0, candidate.score) / best,
             candidate.hit.chunk.path.rpartition("/")[0] == own,
