@@ -157,8 +157,8 @@ async def _remote(settings: Settings, address: str) -> AsyncIterator[EngineClien
         await channel.close()
 
 
-_LOOK_AFTER = 10_000
-"""Objects more than before, after which young garbage is looked for: about twice a question, and not thirty times."""
+_LOOK_AFTER = 2_500
+"""Objects more than before, after which young garbage is looked for: a few times a question, and not a dozen."""
 
 
 def _collect_from_now_on() -> None:

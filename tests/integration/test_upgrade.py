@@ -1,5 +1,7 @@
 """A newer nearcode on an index that an older one made: it answers throughout, makes the index anew, and nothing old stays."""
 
+import json
+import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -107,6 +109,34 @@ async def test_what_an_older_chunker_cut_answers_until_all_is_cut_anew_and_nothi
         assert (await digest(app, status.id), await stored(app, status.id)) == await clean(tmp_path / "clean", folder)
         assert spans(await search(app)) == before
         assert not old & await stored(app, status.id)
+
+
+async def test_an_index_that_somebody_deleted_is_made_again_at_the_next_start(tmp_path: Path, folder: Path) -> None:
+    async with engine(tmp_path / "home") as app:
+        status = await index(app, folder)
+        before, found = await stored(app, status.id), spans(await search(app))
+    shutil.rmtree(tmp_path / "home" / "index")
+    async with engine(tmp_path / "home") as app:
+
+        async def whole() -> bool:
+            return await stored(app, status.id) == before
+
+        await eventually(whole, SECONDS, "it is not indexed anew")
+        await settled(await app.local_ingestion(), status.id)
+        assert spans(await search(app)) == found
+
+
+async def test_an_index_from_before_stores_had_an_identity_is_kept(tmp_path: Path, folder: Path) -> None:
+    made = tmp_path / "home" / "index" / "completion" / "index.json"
+    async with engine(tmp_path / "home") as app:
+        await index(app, folder)
+    shutil.rmtree(tmp_path / "home" / "nats")
+    made.write_text(json.dumps({key: value for key, value in json.loads(made.read_text()).items() if key != "identity"}))
+    async with engine(tmp_path / "home") as app:
+        status = await index(app, folder)
+    async with engine(tmp_path / "home") as app:
+        assert (await (await app.local_ingestion()).get(status.id)).generation == status.generation
+        assert spans(await search(app))
 
 
 async def test_questions_of_a_new_table_meet_no_vectors_of_the_old_one(

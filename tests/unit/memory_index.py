@@ -25,7 +25,7 @@ class MemoryIndex:
     """Keeps points in a dict and compares the question with every one of them."""
 
     def __init__(self, space: IndexSpace, points: Sequence[Point] = ()) -> None:
-        self.space = space
+        self.space, self.identity = space, ""
         self._points: dict[str, Point] = {point.id: point for point in points}
         self._rows: list[Point] = []
         self._matrix: NDArray[np.float32] = np.zeros((0, space.profile.dimensions), np.float32)

@@ -58,7 +58,7 @@ class QdrantChunkIndex:
         shards: int = 1,
         ca_file: str = "",
     ) -> None:
-        self.space = space
+        self.space, self.identity = space, ""
         self.collection = layout.collection_name(collection_prefix, space)
         self.alias = f"{collection_prefix}_{space.name}"
         self._seconds, self._replicas = seconds, replicas

@@ -61,7 +61,7 @@ class EdgeChunkIndex:
         kill_after: float = 60.0,
         reserve: int = RESERVE,
     ) -> None:
-        self.space = space
+        self.space, self.identity = space, ""
         self._folder, self._seconds, self._kill_after = folder, seconds, kill_after
         arguments = (str(folder), json.dumps(layout.fingerprint(space)), str(reserve))
         self._worker = Worker(_MODULE, arguments, log, AHEAD)
@@ -75,9 +75,9 @@ class EdgeChunkIndex:
         return self._worker.pid
 
     async def open(self) -> None:
-        """Starts the child and opens the shard. Raises Unavailable, and Conflict when the shard was made for another model or
-        by another version."""
-        await self._call("count")
+        """Starts the child, opens the shard and learns its identity. Raises Unavailable, and Conflict when the shard was made
+        for another model or by another version."""
+        self.identity = str(await self._call("identity"))
 
     async def close(self) -> None:
         """Ends the child in good order, and this object with it."""

@@ -128,6 +128,10 @@ class Shard:
         self._shard = self._open()  # lets go of the memory of the old segments
         return True
 
+    def identity(self) -> str:
+        """What was drawn when the store was made; empty for those made before stores had one."""
+        return str(json.loads((self._folder / layout.FINGERPRINT).read_text()).get(layout.IDENTITY, ""))
+
     def count(self) -> int:
         """Stored points."""
         return int(self._shard.info().points_count)
@@ -209,13 +213,13 @@ class Shard:
         file = self._folder / layout.FINGERPRINT
         if file.exists():
             found = json.loads(file.read_text())
-            if found != self._fingerprint:
+            if {key: value for key, value in found.items() if key != layout.IDENTITY} != self._fingerprint:
                 raise Mismatch(f"{self._folder} holds {found}, this program needs {self._fingerprint}")
         elif (self._folder / "shard").exists():
             raise ValueError(f"{layout.FINGERPRINT} is missing beside the points")
         else:
             written = file.with_suffix(f".{os.getpid()}")
-            written.write_text(json.dumps(self._fingerprint))
+            written.write_text(json.dumps({**self._fingerprint, layout.IDENTITY: os.urandom(8).hex()}))
             written.replace(file)
 
     def _load(self, path: Path) -> Any:

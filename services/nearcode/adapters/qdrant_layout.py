@@ -71,7 +71,9 @@ CHUNK = (
 """The fields of a chunk itself."""
 
 FINGERPRINT = "index.json"
-"""The file with an embedded store's fingerprint."""
+"""The file with an embedded store's fingerprint, and its identity."""
+IDENTITY = "identity"
+"""The key of what is drawn when an embedded store is made."""
 
 _DECODE = json.JSONDecoder().raw_decode
 _LISTS = ("scopes", DEFINITIONS, "references", "imports")

@@ -33,9 +33,10 @@ class Chunk:
     imports: tuple[str, ...] = ()
 
 
-def recipe(collection: str) -> str:
-    """What a file's points depend on beside the file: this program's way to cut it, and the collection with its model."""
-    return f"{CHUNKER} {collection}"
+def recipe(collection: str, store: str = "") -> str:
+    """What a file's points depend on beside the file: this program's way to cut it, the collection with its model, and the
+    store that they lie in, if it has an identity: another one holds nothing yet."""
+    return f"{CHUNKER} {collection} {store}".rstrip()
 
 
 def point_id(chunk: Chunk, model_profile: str) -> str:

@@ -135,9 +135,12 @@ class StoredPoint:
 
 
 class ChunkIndex(Protocol):
-    """Stores points and finds them again. Every read takes the scope, and never returns a chunk outside it."""
+    """Stores points and finds them again. Every read takes the scope, and never returns a chunk outside it.
+
+    `identity` differs from that of a store that lay in the same place before and was deleted; empty where nobody knows."""
 
     space: IndexSpace
+    identity: str
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Stores points durably; the same point twice equals once. Raises Unavailable."""

@@ -124,7 +124,8 @@ class Filler:
 
     async def _wish(self, manifest: Manifest, artifact: str, collection: str) -> Manifest:
         """The collection's manifest, with the artifact as its wish."""
-        manifests, made = self.stores.manifests, recipe(collection)
+        manifests, index = self.stores.manifests, await self.open_index(collection)
+        made = recipe(collection, index.identity)
         while True:
             found = await manifests.get(manifest.repository, collection)
             if found and (found.manifest.wanted, found.manifest.recipe, found.manifest.error) == (artifact, made, ""):

@@ -43,7 +43,7 @@ class Ingestion:
     ) -> None:
         self._manifests, self._artifacts, self._bus = stores.manifests, stores.artifacts, stores.bus
         self._index, self.builder, self.filler = index, builder, filler
-        self._recipe = recipe(index.space.collection)
+        self._recipe = recipe(index.space.collection, index.identity)
         self._open_source, self._queues = sources, queues
         self._departure = Departure(stores, sources, index, filler, queues)
         self._sources: dict[str, tuple[IndexPolicy, Source]] = {}
