@@ -1,6 +1,5 @@
 """The use cases of an IDE: resolve the workspace, split the deadline, retrieve, generate, report."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -14,7 +13,7 @@ from nearcode.api.events.v1 import events_pb2
 from nearcode.domain.assistant import Found, Part, Report, Sources
 from nearcode.domain.budget import Budget
 from nearcode.domain.completion import Generator, Message, Outcome
-from nearcode.domain.errors import InvalidRequest, NearcodeError, Reason, Unavailable
+from nearcode.domain.errors import InvalidRequest, Reason, Unavailable
 from nearcode.domain.principal import Principal, Scope
 from nearcode.domain.repository import RepositoryStatus, Workspace
 from nearcode.domain.retrieval import CodeCursor, Context, Query, Retriever
@@ -22,12 +21,11 @@ from nearcode.events.bus import Bus
 from nearcode.gateway.observer import GatewayObserver
 from nearcode.gateway.settings import GatewaySettings
 from nearcode.gateway.spans import link_sources
+from nearcode.gateway.telling import Teller
 from nearcode.gateway.workspaces import Place, resolve_all
-from nearcode.telemetry.log import get_logger
 from nearcode.telemetry.propagation import current_trace_id
 from nearcode.telemetry.spans import spanned, staged
 
-log = get_logger(__name__)
 tracer = trace.get_tracer("nearcode.gateway")
 
 _LONGEST_QUESTION = 20_000
@@ -90,7 +88,7 @@ class Gateway:
         self._observer = observer or GatewayObserver()
         self._retriever, self._generator = retriever, generator
         self._access, self._bus, self._settings = access, bus, settings
-        self._telling: set[asyncio.Task[None]] = set()
+        self._teller = Teller(bus)
 
     async def complete(
         self, user: str, workspace: Workspace, cursor: CodeCursor, max_tokens: int, limit: int, seconds: float
@@ -159,7 +157,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Waits for events that are still on their way."""
-        await asyncio.gather(*self._telling)
+        await self._teller.close()
 
     async def _find(
         self, user: str, workspaces: Sequence[Workspace], query: Query, seconds: float, explain: bool = False
@@ -243,15 +241,7 @@ class Gateway:
 
     def _tell(self, event: Event, turn: _Turn) -> None:
         """Publishes what was done, off the caller's path."""
-        task = asyncio.create_task(self._publish(event, f"{event.DESCRIPTOR.name}-{turn.id}"))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
-
-    async def _publish(self, event: Event, message_id: str) -> None:
-        try:
-            await self._bus.publish(event, message_id=message_id)
-        except NearcodeError as error:
-            log.warning("an event was not published", event_name=event.DESCRIPTOR.name, reason=error.reason)
+        self._teller.tell(event, f"{event.DESCRIPTOR.name}-{turn.id}")
 
 
 def _scope(principal: Principal, places: Sequence[Place]) -> Scope:
