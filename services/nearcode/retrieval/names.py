@@ -23,8 +23,8 @@ Floats64 = NDArray[np.float64]
 
 WORDS = 4
 """Words of a name that are compared with the words near the cursor; longer names are told by fewer."""
-REMEMBERED = 8_192
-"""Texts whose names are kept, about 5 KB each."""
+REMEMBERED = 4_096
+"""Texts whose names are kept, about 6 KB each."""
 _NAME = re.compile(r"[^\W\d]\w+")
 _PROSE = re.compile(r"""^\s*(#|//|\*|/\*|\"\"\"|''')|^[^=(){}\[\].]*[a-z]+ [a-z]+ [a-z]+ [^=(){}\[\]]*$""")
 _PART_TOKENS = (1.06, 1.31, 0.77, 0.76, 1.64)
@@ -54,7 +54,7 @@ class Names:
     costs: Floats
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=30_000)
 def _facts(name: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Rarity in public code (0 common, 1 unseen), spelling, and hashes of its words' stems."""
     prior = load_prior()
