@@ -1,6 +1,6 @@
 """Events of what was done: published when nobody has been answered for a moment, because who waits for an answer comes first.
 
-In one process with the index and the model, publishing beside them made every answer half a millisecond later.
+In one process with the index and the model, publishing beside the next question made it .8 ms later (of 14, a busy machine).
 """
 
 import asyncio
