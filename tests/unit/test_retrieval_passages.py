@@ -10,7 +10,7 @@ from nearcode.domain.retrieval import CodeCursor, Snippet
 from nearcode.retrieval import passages as module
 from nearcode.retrieval.beside import read_beside
 from nearcode.retrieval.fusion import Candidate
-from nearcode.retrieval.names import read_names
+from nearcode.retrieval.names import read_all
 
 CURSOR = CodeCursor("shop/cart.py", "import shop.prices\n\nclass Cart:\n    def total(self):\n        return ")
 WORDS = "price rate tax cart total sum discount coupon order item self return = ( ) . 12"
@@ -44,7 +44,7 @@ def test_passages_never_take_more_than_they_may_and_are_the_very_lines_of_their_
 ) -> None:
     found, _ = passages(ranked(texts), CURSOR, tokens, limit)
     assert len(found) <= limit
-    assert sum(read_names(one.text).costs.sum() for one in found) <= tokens + 1e-3
+    assert sum(names.costs.sum() for names in read_all([one.text for one in found])) <= tokens + 1e-3
     for one in found:
         whole = texts[int(one.path.removeprefix("shop/file").removesuffix(".py"))].split("\n")
         assert one.text == "\n".join(whole[one.start_line - 11 : one.end_line - 10])

@@ -94,7 +94,7 @@ class Found:
 @dataclass(slots=True)
 class Asking:
     """The lanes that one index is asked for. Those that are added before `ask` go in one request: what two of them find is then
-    read once, and each request costs half a millisecond."""
+    read once, and each request costs a third of a millisecond."""
 
     call: Call
     index: ChunkIndex

@@ -248,9 +248,8 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     good = [candidate for candidate in ranked if candidate.score >= least]
     whole = call.query.everything or (verdict.useful and not call.query.cursor)
     likely = good if whole else good[: verdict.kept]  # a list that was asked for is not shortened, only refused
-    if call.query.cursor and call.query.tokens:
-        beside = found.beside or read_beside(call.query.cursor)
-        chosen, beyond = passages(good if likely else [], call.query.cursor, beside, call.query.tokens, call.query.limit)
+    if call.query.cursor and found.beside:
+        chosen, beyond = passages(good if likely else [], call.query.cursor, found.beside, call.query.tokens, call.query.limit)
         no_room: list[Snippet] = []
     else:
         chosen, no_room = cut([snippet(candidate) for candidate in likely[: call.query.limit]], call.query.tokens)
