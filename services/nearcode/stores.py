@@ -175,8 +175,7 @@ class Stores:
 
         first = space.name == COMPLETION and space.profile.name == self.settings.embedding.profile
         folder = self.home.folder / "index" / (COMPLETION if first else space.collection)
-        if first:
-            clear_for(space, folder)
+        clear_for(space, folder)
         edge = EdgeChunkIndex(space, folder, self._log("index"))
         await edge.open()
         self._children.append(edge.close)

@@ -126,17 +126,21 @@ async def test_an_index_that_somebody_deleted_is_made_again_at_the_next_start(tm
         assert spans(await search(app)) == found
 
 
-async def test_an_index_from_before_stores_had_an_identity_is_kept(tmp_path: Path, folder: Path) -> None:
+async def test_an_index_of_an_older_layout_is_made_again_at_the_next_start(tmp_path: Path, folder: Path) -> None:
     made = tmp_path / "home" / "index" / "completion" / "index.json"
     async with engine(tmp_path / "home") as app:
-        await index(app, folder)
-    shutil.rmtree(tmp_path / "home" / "nats")
-    made.write_text(json.dumps({key: value for key, value in json.loads(made.read_text()).items() if key != "identity"}))
-    async with engine(tmp_path / "home") as app:
         status = await index(app, folder)
+        before, found = await stored(app, status.id), spans(await search(app))
+    made.write_text(json.dumps({**json.loads(made.read_text()), "schema": 1}))
     async with engine(tmp_path / "home") as app:
-        assert (await (await app.local_ingestion()).get(status.id)).generation == status.generation
-        assert spans(await search(app))
+
+        async def whole() -> bool:
+            return await stored(app, status.id) == before
+
+        await eventually(whole, SECONDS, "it is not indexed anew")
+        await settled(await app.local_ingestion(), status.id)
+        assert spans(await search(app)) == found
+    assert json.loads(made.read_text())["schema"] > 1
 
 
 async def test_questions_of_a_new_table_meet_no_vectors_of_the_old_one(

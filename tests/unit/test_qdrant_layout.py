@@ -5,6 +5,7 @@ import json
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from nearcode.adapters import qdrant_edge_layout as embedded
 from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters.qdrant_collection import Replica, missing
 from nearcode.domain.chunk import Chunk
@@ -31,11 +32,9 @@ def test_a_chunk_comes_back_from_the_plain_form(chunk: Chunk) -> None:
 
 
 @given(CHUNKS)
-def test_a_chunk_and_its_trace_come_back_from_the_packed_form(chunk: Chunk) -> None:
-    stored = layout.pack(point(chunk))
-    repository, path, blob, definitions, packed, generation = (stored[field] for field in layout.EDGE_READ)
-    assert layout.unpack(repository, path, blob, definitions, packed) == (chunk, "00-t")
-    assert generation == point(chunk).generation
+def test_all_of_a_point_but_its_vectors_comes_back_from_the_packed_form(chunk: Chunk) -> None:
+    stored = json.loads(json.dumps(embedded.payload(point(chunk))))
+    assert embedded.unpack(stored[embedded.PACKED]) == embedded.Read("id", chunk, 4, "00-t")
 
 
 @given(CHUNKS)
@@ -45,8 +44,9 @@ def test_the_digested_part_names_nothing_that_changes_without_the_file(chunk: Ch
 
 def test_a_chunk_is_searchable_only_while_a_branch_holds_it() -> None:
     chunk = Chunk("r1", "a.py", "b", 0, "python", "module", 1, 1, "x")
-    assert layout.pack(point(chunk))[layout.SEARCHABLE] == "r1"
-    assert layout.SEARCHABLE not in layout.pack(point(chunk, live=()))
+    owners = [embedded.payload(point(chunk, live))[embedded.OWNER] for live in (("main",), ())]
+    assert [owner == embedded.searchable("r1") for owner in owners] == [True, False]
+    assert owners == embedded.belonging("r1")
 
 
 def test_directories_are_all_parents_of_a_path() -> None:
@@ -100,3 +100,12 @@ def test_lacking_copies_go_to_nodes_without_one_until_there_are_enough(
         assert len([copy for copy in after if copy.shard == shard]) >= min(replicas, len(peers))
     if all(len([copy for copy in copies if copy.shard == each.shard]) >= replicas for each in copies):
         assert after == copies
+
+
+def test_an_older_store_is_made_anew_and_a_newer_one_is_left_alone() -> None:
+    space = IndexSpace("completion", ModelProfile("a", 2))
+    own = embedded.fingerprint(space)
+    assert not embedded.is_outdated(own, space)
+    assert embedded.is_outdated({**own, "schema": embedded.SCHEMA - 1}, space)
+    assert embedded.is_outdated({**own, "profile": "b"}, space)
+    assert not embedded.is_outdated({**own, "schema": embedded.SCHEMA + 1, "profile": "b"}, space)

@@ -11,13 +11,13 @@ import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry import trace
 
-from nearcode.adapters import qdrant_layout as layout
-from nearcode.adapters.qdrant_edge_wire import Answer, Batch, Lane, Page, Stored
-from nearcode.domain.chunk import Chunk
+from nearcode.adapters import qdrant_edge_layout as layout
+from nearcode.adapters import qdrant_layout
+from nearcode.adapters.qdrant_edge_wire import Answer, Batch, Lane, Page
 from nearcode.domain.errors import Conflict, NearcodeError, Reason, Unavailable
 from nearcode.domain.index import DefinitionQuery, DenseQuery, Hit, IndexSpace, LaneQuery, Point, StoredPoint, may_find
 from nearcode.domain.principal import Scope
@@ -97,7 +97,7 @@ class EdgeChunkIndex:
         if not scope.repositories or not lanes:
             return [[] for _ in queries]
         answer: Answer = await self._call("search", sorted(scope.repositories), list(lanes.values()))
-        stored = [_unpacked(point) for point in answer.points]
+        stored = [layout.unpack(point) for point in answer.points]
         found = {
             index: [_hit(stored[at], score) for at, score in lane] for index, lane in zip(lanes, answer.lanes, strict=True)
         }
@@ -121,8 +121,8 @@ class EdgeChunkIndex:
         while True:
             page: Page = await self._call("scan", repository, following, SCAN_PAGE)
             for row, point in enumerate(page.points):
-                read = _unpacked(point)
-                yield StoredPoint(read.id, layout.describe(read.chunk), page.vectors[row * width : (row + 1) * width])
+                read = layout.unpack(point)
+                yield StoredPoint(read.id, qdrant_layout.describe(read.chunk), page.vectors[row * width : (row + 1) * width])
             following = page.following
             if following is None:
                 return
@@ -214,14 +214,14 @@ class EdgeChunkIndex:
 
 
 def clear_for(space: IndexSpace, folder: Path) -> None:
-    """Deletes a store that another model made: no question of this one fits it, and all of it is made anew. One that a newer
-    version made, or that cannot be read, stays, and is told of by who opens it."""
+    """Deletes a store that another model or an older version made: no question fits it, and all of it is made anew. One that a
+    newer version made, or that cannot be read, stays, and is told of by who opens it."""
     try:
         found = json.loads((folder / layout.FINGERPRINT).read_text())
     except (OSError, ValueError):
         return
-    if isinstance(found, dict) and not layout.is_newer(found) and found.get("profile") != space.profile.name:
-        _log.warning("the index of the model %s is deleted, and made anew for %s", found.get("profile"), space.profile.name)
+    if isinstance(found, dict) and layout.is_outdated(found, space):
+        _log.warning("the index that was made with %s is deleted, and made anew", found)
         shutil.rmtree(folder)
 
 
@@ -229,20 +229,20 @@ def _batch(points: Sequence[Point], space: IndexSpace) -> Batch:
     import numpy as np  # not at the top: the child starts while it loads
 
     for point in points:
-        layout.check_vector(point, space)
+        qdrant_layout.check_vector(point, space)
     return Batch(
         ids=[point.id for point in points],
         dense=np.stack([point.vector for point in points]).astype(np.float32, copy=False).tobytes(),
         terms=np.concatenate([point.lexical.indices for point in points]).astype(np.uint32, copy=False).tobytes(),
         weights=np.concatenate([point.lexical.values for point in points]).astype(np.float32, copy=False).tobytes(),
         ends=np.cumsum([len(point.lexical.indices) for point in points]).tolist(),
-        payloads=[layout.pack(point) for point in points],
+        payloads=[layout.payload(point) for point in points],
     )
 
 
 def _lane(query: LaneQuery) -> Lane | None:
     """The request of a query; None if nothing can come of it."""
-    below = layout.folder(query.path_prefix)
+    below = qdrant_layout.folder(query.path_prefix)
     if query.limit <= 0:
         return None
     if isinstance(query, DefinitionQuery):
@@ -256,18 +256,5 @@ def _lane(query: LaneQuery) -> Lane | None:
     return lane if len(terms) else None
 
 
-class _Unpacked(NamedTuple):
-    id: str
-    chunk: Chunk
-    trace: str
-    generation: int
-
-
-def _unpacked(point: Stored) -> _Unpacked:
-    id, repository, path, blob, definitions, packed, generation = point
-    chunk, trace = layout.unpack(repository, path, blob, definitions, packed)
-    return _Unpacked(id, chunk, trace, generation)
-
-
-def _hit(read: _Unpacked, score: float) -> Hit:
+def _hit(read: layout.Read, score: float) -> Hit:
     return Hit(read.id, read.chunk, score, read.trace, read.generation)

@@ -2,9 +2,6 @@
 
 from typing import Any, NamedTuple
 
-Stored = tuple[str, str, str, str, list[str], str, int]
-"""Id, then the `EDGE_READ` fields of the layout."""
-
 
 class Batch(NamedTuple):
     """Points to store. `dense` is float32, one vector after another; point i owns `terms[ends[i-1]:ends[i]]` (uint32) and
@@ -32,15 +29,16 @@ class Lane(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What lanes found: the points, each once, and for each lane their places among them with its scores, best first."""
+    """What lanes found: the points, each once and packed, and for each lane their places among them with its scores, best
+    first."""
 
-    points: list[Stored]
+    points: list[str]
     lanes: list[list[tuple[int, float]]]
 
 
 class Page(NamedTuple):
-    """Points of a scan, their float32 vectors one after another, and where to go on."""
+    """Points of a scan, packed; their float32 vectors one after another; and where to go on."""
 
-    points: list[Stored]
+    points: list[str]
     vectors: bytes
     following: str | None

@@ -16,8 +16,8 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from nearcode.adapters import qdrant_layout as layout
-from nearcode.adapters.qdrant_edge_wire import Answer, Batch, Lane, Page, Stored
+from nearcode.adapters import qdrant_edge_layout as layout
+from nearcode.adapters.qdrant_edge_wire import Answer, Batch, Lane, Page
 from nearcode.runtime.child import serve
 
 LOCK_SECONDS = 5.0
@@ -28,6 +28,8 @@ LEAST_RESCORED = 100
 """The same, however few were asked for: of ten, twenty would leave some of the best out."""
 READ_AHEAD = 128 << 10
 """Bytes that Linux reads ahead at one request, by default; of more it leaves the rest out."""
+READ = [layout.PACKED]
+"""What is read of a point."""
 FLUSH_POINTS = 8192
 """Points after which written data goes from the log into the segments, so that opening replays little."""
 
@@ -77,23 +79,21 @@ class Shard:
         """Answers lanes from the live points of these repositories. What two lanes found is read once: reading takes longer
         than finding."""
         found = [self._named(repositories, lane) if lane.names else self._ranked(repositories, lane) for lane in lanes]
-        records = self._shard.retrieve(list(dict.fromkeys(point for lane in found for point, _ in lane)), True, False)
+        records = self._shard.retrieve(list(dict.fromkeys(point for lane in found for point, _ in lane)), READ, False)
         places = {record.id: place for place, record in enumerate(records)}
         ranked = [[(places[point], score) for point, score in lane] for lane in found]
-        return Answer([_stored(record) for record in records], ranked)
+        return Answer([record.payload[layout.PACKED] for record in records], ranked)
 
     def retire(self, repository: str, keep: Mapping[str, str | None], before: int) -> None:
         """Deletes the points of other versions of these paths, as far as `before` or an earlier generation wrote them."""
-        belongs = edge.Filter(must=[_equals(layout.REPOSITORY, repository), _any(layout.PATH, list(keep))])
+        belongs = edge.Filter(must=[_belongs(repository), _any(layout.PATH, list(keep))])
         outdated: list[Any] = []
         offset = None
         while True:
-            records, offset = self._shard.scroll(
-                edge.ScrollRequest(offset, 4096, belongs, [layout.PATH, layout.BLOB, layout.GENERATION], False)
-            )
+            records, offset = self._shard.scroll(edge.ScrollRequest(offset, 4096, belongs, READ, False))
             for record in records:
-                point = record.payload
-                if point[layout.BLOB] != keep[point[layout.PATH]] and point[layout.GENERATION] <= before:
+                point = layout.unpack(record.payload[layout.PACKED])
+                if point.chunk.blob != keep[point.chunk.path] and point.generation <= before:
                     outdated.append(record.id)
             if offset is None:
                 break
@@ -102,17 +102,16 @@ class Shard:
 
     def drop(self, repository: str) -> None:
         """Deletes a repository."""
-        belongs = edge.Filter(must=[_equals(layout.REPOSITORY, repository)])
+        belongs = edge.Filter(must=[_belongs(repository)])
         self._write(edge.UpdateOperation.delete_points_by_filter(belongs), FLUSH_POINTS)
 
     def scan(self, repository: str, offset: str | None, limit: int) -> Page:
         """One page of a repository's points."""
-        belongs = edge.Filter(must=[_equals(layout.REPOSITORY, repository)])
-        records, following = self._shard.scroll(
-            edge.ScrollRequest(offset, limit, belongs, list(layout.EDGE_READ), [layout.DENSE])
-        )
+        belongs = edge.Filter(must=[_belongs(repository)])
+        records, following = self._shard.scroll(edge.ScrollRequest(offset, limit, belongs, READ, [layout.DENSE]))
         vectors = b"".join(array("f", record.vector[layout.DENSE]).tobytes() for record in records)
-        return Page([_stored(record) for record in records], vectors, None if following is None else str(following))
+        packed = [record.payload[layout.PACKED] for record in records]
+        return Page(packed, vectors, None if following is None else str(following))
 
     def flush(self) -> None:
         """Brings everything from the log into the segments, synced to disk."""
@@ -193,7 +192,7 @@ class Shard:
             raise Broken(f"{self._folder}: {error}") from error
         shard = self._load(self._folder / "shard")
         indexed = shard.info().payload_schema
-        for field in layout.EDGE_KEYWORDS:
+        for field in layout.KEYWORDS:
             if field not in indexed:
                 keyword = edge.KeywordIndexParams(prefix=True if field == layout.PATH else None)
                 shard.update(edge.UpdateOperation.create_field_index(field, keyword))
@@ -256,12 +255,16 @@ def _rescored(limit: int) -> Any:
 
 
 def _readable(repositories: list[str], below: str, *more: Any) -> Any:
-    """Live points of these repositories: `searchable` is absent where no branch holds the file version."""
-    must = [_any(layout.SEARCHABLE, repositories), *more]
+    """Live points of these repositories."""
+    must = [_any(layout.OWNER, [layout.searchable(name) for name in repositories]), *more]
     if below:
         inside = edge.FieldCondition(layout.PATH, match=edge.MatchPrefix(below + "/"))
         must.append(edge.Filter(should=[inside, _equals(layout.PATH, below)]))
     return edge.Filter(must=must)
+
+
+def _belongs(repository: str) -> Any:
+    return _any(layout.OWNER, layout.belonging(repository))
 
 
 def _equals(field: str, value: str) -> Any:
@@ -274,12 +277,6 @@ def _any(field: str, values: list[str]) -> Any:
 
 def _floats(raw: bytes) -> "array[float]":
     return array("f", raw)
-
-
-def _stored(record: Any) -> Stored:
-    payload = record.payload  # once: each look converts all of it
-    repository, path, blob, definitions, packed, generation = (payload[field] for field in layout.EDGE_READ)
-    return str(record.id), repository, path, blob, definitions, packed, generation
 
 
 class Owner:

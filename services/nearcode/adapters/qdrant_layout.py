@@ -1,14 +1,11 @@
 """How a point lies in Qdrant: field names, vectors, indexes, payload to chunk and back. Pure, and light enough for a child.
 
-Two forms of one payload. The server's is plain: every field can be filtered. The embedded one is packed: what is never
-filtered is one JSON string, because the binding converts a payload value by value (55 against 14 seconds of CPU for
-500,000 points, see docs/decisions/embedded-index.md).
+The server's payload is plain: every field can be filtered. That of the embedded store is packed: `qdrant_edge_layout.py`.
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +45,6 @@ DEFINITIONS = "definitions"
 DIRECTORIES = "directories"
 GENERATION = "generation"
 TRACE = "trace"
-SEARCHABLE = "searchable"
-PACKED = "chunk"
 
 KEYWORDS = (REPOSITORY, LIVE, PATH, BLOB, DEFINITIONS, DIRECTORIES)
 """Fields with a keyword index on the server; `repository` is the tenant. References and imports have none while no lane filters
@@ -58,24 +53,12 @@ by them: of a point's bytes they would be the most. An index that is added here 
 IN_MEMORY = (REPOSITORY, LIVE)
 """Indexes that every query needs. The others lie on disk: in memory they would take as much as all the rest of a point."""
 
-EDGE_KEYWORDS = (REPOSITORY, SEARCHABLE, PATH, DEFINITIONS)
-"""Fields with a keyword index in the embedded store; `path` also answers prefixes, so that it needs no `directories`."""
-
-EDGE_READ = (REPOSITORY, PATH, BLOB, DEFINITIONS, PACKED, GENERATION)
-"""What must be read of an embedded point to rebuild its chunk and who wrote it."""
-
 CHUNK = (
     REPOSITORY, PATH, BLOB, "ordinal", "language", "kind", "start_line", "end_line", "text", "header",
     "scopes", DEFINITIONS, "references", "imports",
 )  # fmt: skip
 """The fields of a chunk itself."""
 
-FINGERPRINT = "index.json"
-"""The file with an embedded store's fingerprint, and its identity."""
-IDENTITY = "identity"
-"""The key of what is drawn when an embedded store is made."""
-
-_DECODE = json.JSONDecoder().raw_decode
 _LISTS = ("scopes", DEFINITIONS, "references", "imports")
 _UNUSABLE = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -161,34 +144,3 @@ def chunk_of(payload: Mapping[str, Any]) -> Chunk:
     """The chunk of a plain payload."""
     fields = {key: payload[key] for key in CHUNK}
     return Chunk(**{**fields, **{key: tuple(fields[key]) for key in _LISTS}})
-
-
-def pack(point: "Point") -> dict[str, Any]:
-    """The embedded form. `searchable` repeats the repository while any branch holds the file version: one condition then
-    says both that a point is in scope and that it is live, which halves the time of a filtered search."""
-    chunk = point.chunk
-    rest = (
-        chunk.ordinal, chunk.language, chunk.kind, chunk.start_line, chunk.end_line, chunk.text, chunk.header,
-        chunk.scopes, chunk.references, chunk.imports, point.live, point.trace,
-    )  # fmt: skip
-    packed = {
-        REPOSITORY: chunk.repository,
-        PATH: chunk.path,
-        BLOB: chunk.blob,
-        DEFINITIONS: list(chunk.definitions),
-        GENERATION: point.generation,
-        PACKED: json.dumps(rest, ensure_ascii=False, separators=(",", ":")),
-    }
-    if point.live:
-        packed[SEARCHABLE] = chunk.repository
-    return packed
-
-
-def unpack(repository: str, path: str, blob: str, definitions: Iterable[str], packed: str) -> tuple[Chunk, str]:
-    """The chunk and the trace of an embedded point, from its `EDGE_READ` fields."""
-    ordinal, language, kind, start, end, text, header, scopes, references, imports, _live, trace = _DECODE(packed)[0]
-    chunk = Chunk(
-        repository, path, blob, ordinal, language, kind, start, end, text, header,
-        tuple(scopes), tuple(definitions), tuple(references), tuple(imports),
-    )  # fmt: skip
-    return chunk, trace
