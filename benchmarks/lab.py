@@ -138,7 +138,7 @@ async def ask(retrieval: Retrieval, repositories: Iterable[str], query: Query) -
         await call.close()
     assert found
     call.tasks, call.view, call.budget = [], None, Budget(SECONDS, {}, float)  # type: ignore[assignment]
-    return call, found
+    return call, replace(found, reading=None)
 
 
 async def collect(arguments: argparse.Namespace) -> list[Asked]:

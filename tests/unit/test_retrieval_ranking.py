@@ -9,11 +9,12 @@ from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import CodeCursor, Context
 from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.diversity import AGAIN, spread
-from nearcode.retrieval.features import FEATURES, Asked, features
+from nearcode.retrieval.features import FEATURES, features
 from nearcode.retrieval.fusion import ChatLane, Lanes, fuse, gather
 from nearcode.retrieval.question import read_question
 from nearcode.retrieval.ranker import CHAT_FEATURES, load_weights, rank_by, weights_for
 from nearcode.retrieval.ranking import rank
+from nearcode.retrieval.reading import Asked, Reading
 
 from tests.unit.retrieval_world import SHOP, World, cut_file
 
@@ -61,12 +62,23 @@ def test_reasons_of_a_learned_order_sum_exactly_to_the_score(
     spoken = None if chat is None else ChatLane(lane(chat), frozenset(SHOP))
     lanes = Lanes(None if dense is None else lane(dense), None if lexical is None else lane(lexical), SHOP_HITS[:3], spoken)
     found, words = gather(lanes), dict.fromkeys(intent.stems, 1.0 / len(intent.stems))
-    ranked = rank_by(weights_for(lanes), found, features(found, lanes, Asked.read(intent, words)), 1.0)
+    ranked = rank_by(weights_for(lanes), found, features(found, lanes, Reading(Asked.read(intent, words))), 1.0)
     assert [candidate.score for candidate in ranked] == sorted((candidate.score for candidate in ranked), reverse=True)
     for candidate in ranked:
         reasons = list(candidate.reasons.values())
         random.Random(7).shuffle(reasons)
         assert sum(reasons) == candidate.score
+
+
+@given(st.lists(st.integers(0, len(SHOP_HITS) - 1), max_size=12), st.integers(0, len(SHOP_HITS)))
+def test_it_makes_no_difference_which_chunks_were_read_ahead(ahead: list[int], parts: int) -> None:
+    intent = read_question("how is the total of a cart tested, and `Ledger.post`?")
+    asked = Asked.read(intent, dict.fromkeys(intent.stems, 1.0 / len(intent.stems)))
+    reading, whole = Reading(asked), Reading(asked)
+    reading.read([SHOP_HITS[at] for at in ahead[:parts]])
+    reading.read([SHOP_HITS[at] for at in ahead[parts:]])
+    assert reading.held(SHOP_HITS) == whole.held(SHOP_HITS)
+    assert [reading.placed(hit.chunk.path) for hit in SHOP_HITS] == [whole.placed(hit.chunk.path) for hit in SHOP_HITS]
 
 
 def test_a_transformer_shares_what_vectors_count_and_adds_nothing() -> None:
@@ -140,7 +152,7 @@ async def test_odd_questions_are_answered(question: str) -> None:
 def test_features_that_are_weighed_at_once_count_as_if_one_by_one(dense: list[float], weights: dict[str, float]) -> None:
     lanes, intent = Lanes(lane(dense), lane(dense[::-1])), read_question("discount of a cart")
     at_once, one_by_one = gather(lanes), gather(lanes)
-    known = features(at_once, lanes, Asked.read(intent, {"discount": 0.75, "cart": 0.25}))
+    known = features(at_once, lanes, Reading(Asked.read(intent, {"discount": 0.75, "cart": 0.25})))
     ranked = rank_by(weights, at_once, known, 0.3)
     for at, candidate in enumerate(one_by_one):
         for name, weight in weights.items():

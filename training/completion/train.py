@@ -77,7 +77,7 @@ async def examples(app: App, package: dict[str, Any], chance: random.Random) -> 
     for cursor, body in cursors(root, sorted(whole, key=lambda each: (each["path"], each["start_line"])), chance):
         call, found = await ask(retrieval, [repository], Query(cursor=cursor))
         lanes, _ = checked(call, found)
-        _, everything = ranking(call.intent, found.idf, lanes, attainable(call.intent, found.idf))
+        _, everything = ranking(call.intent, found, lanes, attainable(call.intent, found.idf))
         ranked = [one for one in everything if one.hit.chunk.text.strip()][: passages.MOST_SOURCES]
         if ranked:
             expected = passages.expect(ranked, cursor, read_beside(cursor))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from nearcode.retrieval.explain import snippet
-from nearcode.retrieval.features import Asked as Read
 from nearcode.retrieval.features import features, numbered
 from nearcode.retrieval.fusion import gather
+from nearcode.retrieval.reading import Asked as Read
+from nearcode.retrieval.reading import Reading
 from nearcode.retrieval.service import checked
 from numpy.typing import NDArray
 
@@ -42,7 +43,7 @@ def matrix(question: Asked) -> Matrix | None:
     candidates = gather(lanes)
     if not candidates:
         return None
-    told = features(candidates, lanes, Read.read(call.intent, call.intent.word_shares(found.idf)))
+    told = features(candidates, lanes, Reading(Read.read(call.intent, call.intent.word_shares(found.idf))))
     chunks = [candidate.hit.chunk for candidate in candidates]
     files = numbered((chunk.repository, chunk.path) for chunk in chunks)
     shown = [snippet(candidate) for candidate in candidates]

@@ -16,6 +16,7 @@ from nearcode.retrieval.beside import Beside
 from nearcode.retrieval.fusion import Lanes
 from nearcode.retrieval.idf import Idf
 from nearcode.retrieval.intent import Intent
+from nearcode.retrieval.reading import Reading
 
 T = TypeVar("T")
 
@@ -83,12 +84,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the lanes brought back for a call; `beside`: what the code at a cursor holds, if passages are asked for."""
+    """What the lanes brought back for a call; `beside`: what the code at a cursor holds, if passages are asked for; `reading`:
+    what was read of a question's chunks already."""
 
     lanes: Lanes
     idf: Idf
     revisions: dict[str, Revision]
     beside: Beside | None = None
+    reading: Reading | None = None
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from nearcode.retrieval.cursor import read_cursor
 from nearcode.retrieval.dense import dense_query, question_weights
 from nearcode.retrieval.evidence import weigh
 from nearcode.retrieval.explain import Losers, dropped_by_ranking, snippet, told, trace_answer
-from nearcode.retrieval.features import Asked, features
+from nearcode.retrieval.features import features
 from nearcode.retrieval.fusion import Candidate, ChatLane, Lanes, fitting, fuse, gather
 from nearcode.retrieval.graph import Graph
 from nearcode.retrieval.graph_lane import GraphLane, GraphQuestion, graphs_of, joined, plan_graph
@@ -37,6 +37,7 @@ from nearcode.retrieval.passages import passages
 from nearcode.retrieval.question import read_question
 from nearcode.retrieval.ranker import rank_by, weights_for
 from nearcode.retrieval.ranking import rank
+from nearcode.retrieval.reading import Asked, Reading
 from nearcode.retrieval.recheck import Recheck
 from nearcode.retrieval.settings import RetrievalSettings
 from nearcode.telemetry.log import get_logger
@@ -150,6 +151,9 @@ class Retrieval:
         await asking.leave()
         cursor = call.query.cursor
         beside = read_beside(cursor) if cursor and call.query.tokens else None  # while the index is at work
+        reading = None if cursor else Reading(Asked.read(call.intent, call.intent.word_shares(idf)))
+        if reading:
+            call.start(read_ahead(asking, reading))
         with self._stage(call.budget, "search") as share:
             await asking.wait(share.seconds())
             spoken, named, meant = asking.answer(WORDS), asking.answer(NAMES), asking.answer(DENSE)
@@ -158,7 +162,7 @@ class Retrieval:
         graph = await self._beside(call, by_graph)
         definition = named[0] if named else None
         lanes = Lanes(meant[0] if meant else None, spoken[0] if spoken else None, definition, chat, graph)
-        return Found(lanes, idf, revisions, beside)
+        return Found(lanes, idf, revisions, beside, reading)
 
     async def _beside(self, call: Call, lane: asyncio.Task[GraphLane]) -> GraphLane | None:
         """What the graph's lane found beside the others; None when it is late, and they answer without it."""
@@ -220,6 +224,12 @@ async def graph_lane(
     return plan.lane(await asking.awaited(GRAPH))
 
 
+async def read_ahead(asking: Asking, reading: Reading) -> None:
+    """Reads what the words found while the index looks for the rest. Nothing of it counts before the re-check."""
+    for hits in await asking.awaited(WORDS):
+        reading.read(hits)
+
+
 def check(query: Query) -> None:
     """Refuses a question that cannot be answered. Raises InvalidRequest."""
     if query.cursor is None and not query.question.strip():
@@ -238,7 +248,7 @@ def choose(call: Call, found: Found, explain: bool) -> Context:
     """Re-checks, fuses, ranks, judges and cuts: lanes -> snippets, and losers if they are asked for."""
     lanes, recheck = checked(call, found)
     fit = attainable(call.intent, found.idf)
-    candidates, ranked = ranking(call.intent, found.idf, lanes, fit)
+    candidates, ranked = ranking(call.intent, found, lanes, fit)
     evidence = weigh(call.intent, found.idf, lanes, ranked, fit)
     model = model_for(call.query.cursor is not None, lanes.plan, len(found.revisions), call.intent.issue)
     verdict = judge(model, evidence, [candidate.score for candidate in ranked])
@@ -281,15 +291,15 @@ def checked(call: Call, found: Found) -> tuple[Lanes, Recheck]:
     return lanes, recheck
 
 
-def ranking(intent: Intent, idf: Idf, lanes: Lanes, fit: float) -> tuple[list[Candidate], list[Candidate]]:
+def ranking(intent: Intent, found: Found, lanes: Lanes, fit: float) -> tuple[list[Candidate], list[Candidate]]:
     """Every candidate, and those kept, best first. `fit`: the lexical score of a chunk that holds the whole question."""
-    words = intent.word_shares(idf)
+    words = intent.word_shares(found.idf)
     if intent.edited:
         fused = fuse(lanes, intent.symbolic, fit)
         return fused.candidates, rank(fused.candidates, intent, intent.edited, words, fused.unit)
     candidates, unit = gather(lanes), fitting(lanes, intent.symbolic, fit).unit
-    weights = weights_for(lanes, intent.issue)
-    return candidates, rank_by(weights, candidates, features(candidates, lanes, Asked.read(intent, words)), unit)
+    reading = found.reading or Reading(Asked.read(intent, words))
+    return candidates, rank_by(weights_for(lanes, intent.issue), candidates, features(candidates, lanes, reading), unit)
 
 
 def _kept(recheck: Recheck, hits: Sequence[Hit] | None) -> list[Hit] | None:
