@@ -30,9 +30,9 @@ _STEPS = 16
 """Steps a halving of the share; 255 of them reach down to 2^-16, below one file of the corpus."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """Shares of public files per term. `terms` is sorted; `steps` are shares in sixteenths of a halving."""
+    """Shares of public files per term. `terms` is sorted; `steps` are shares in sixteenths of a halving. Equal to itself only."""
 
     terms: Sequence[int]
     steps: Sequence[int]

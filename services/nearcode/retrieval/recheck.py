@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nearcode.domain.index import Hit
 from nearcode.domain.principal import Scope
@@ -22,31 +23,41 @@ class Recheck:
     folder: str = ""
     edited: str = ""
     dropped: set[str] = field(default_factory=set)
+    _files: dict[tuple[str, str], "_File"] = field(default_factory=dict)
 
     def keep(self, hits: Sequence[Hit], behind: bool = False) -> list[Hit]:
         """The hits that count. Hits outside the folder that was asked for, or of the edited file, are left out uncounted.
         So are points of another recipe; a collection filled `behind` holds one at a time, with generations of its own."""
         kept = []
         for hit in hits:
-            if not self._readable(hit):
+            chunk = hit.chunk
+            key = chunk.repository, chunk.path
+            file = self._files.get(key) or self._files.setdefault(key, self._file(*key))
+            if file.blob is None or file.blob != chunk.blob:
                 self.dropped.add(hit.id)
-            elif self._wanted(hit.chunk.path) and (behind or self._made(hit)):
+            elif file.wanted and (behind or file.oldest <= hit.generation <= file.newest):
                 kept.append(hit)
         return kept
 
-    def _readable(self, hit: Hit) -> bool:
-        chunk = hit.chunk
-        if chunk.repository not in self.scope.repositories:
-            return False
-        revision = self.revisions.get(chunk.repository)
-        return revision is not None and revision.blob(chunk.path) == chunk.blob
-
-    def _made(self, hit: Hit) -> bool:
-        """Whether the revision's recipe made the point."""
-        revision = self.revisions[hit.chunk.repository]
-        return revision.oldest <= hit.generation <= revision.generation
+    def _file(self, repository: str, path: str) -> "_File":
+        revision = self.revisions.get(repository) if repository in self.scope.repositories else None
+        if revision is None:
+            return _NOT_READABLE
+        return _File(revision.blob(path), self._wanted(path), revision.oldest, revision.generation)
 
     def _wanted(self, path: str) -> bool:
         if self.edited and path == self.edited:
             return False
         return not self.folder or path == self.folder or path.startswith(self.folder + "/")
+
+
+class _File(NamedTuple):
+    """What is known of a file: the blob that is served, if any; whether it was asked for; which generations made its points."""
+
+    blob: str | None
+    wanted: bool
+    oldest: int
+    newest: int
+
+
+_NOT_READABLE = _File(None, wanted=False, oldest=0, newest=0)
