@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearcode.retrieval.expected import Floats
-from nearcode.retrieval.names import Names
+from nearcode.retrieval.names import Names, distinct
 
 STEP = 4
 """Lines of a block."""
@@ -45,10 +45,10 @@ class Span:
 def cover(names: Sequence[Names], inverse: NDArray[np.intp], chances: Floats, tokens: float, limit: int) -> list[Span]:
     """At most `limit` spans of at most `tokens` in all. `inverse` leads from the texts' names to their `chances`."""
     pool = _Pool.of(names, inverse, chances >= UNLIKELY)
-    begin = pool.gains(chances)
+    worths = _Worths(pool, chances)
     best: list[Span] = []
     for price in PRICES:
-        spans = pool.greedy(begin, chances, tokens, limit, price)
+        spans = pool.greedy(worths, tokens, limit, price)
         if sum(span.gain for span in spans) >= sum(span.gain for span in best):
             best = spans
     return best
@@ -58,10 +58,12 @@ def cover(names: Sequence[Names], inverse: NDArray[np.intp], chances: Floats, to
 class _Pool:
     """The blocks of all texts, one after the other, and the spans that begin at each of them, shape (blocks, lengths).
 
-    `ends` is the line after a span, `tokens` what it takes. `cells` and `names` are pairs that say for which runs of blocks a
-    name is counted: cell `block * 12 + further blocks` is the run from `block` on, in which it comes first that much further.
+    `begins` is the first block of each text, and the end. `ends` is the line after a span, `tokens` what it takes. `cells` and
+    `names` are pairs, by cell, that say for which runs of blocks a name is counted: cell `block * 12 + further blocks` is the
+    run from `block` on, in which it comes first that much further.
     """
 
+    begins: NDArray[np.intp]
     source: NDArray[np.intp]
     first: NDArray[np.intp]
     ends: NDArray[np.intp]
@@ -72,15 +74,16 @@ class _Pool:
     @classmethod
     def of(cls, texts: Sequence[Names], inverse: NDArray[np.intp], likely: NDArray[np.bool_]) -> "_Pool":
         lines = np.array([len(text.costs) for text in texts])
-        counts = -(-lines // STEP)
-        begin = np.cumsum(counts) - counts
-        source = np.repeat(np.arange(len(texts)), counts)
-        local = np.arange(len(source)) - begin[source]
+        begins = np.concatenate(([0], np.cumsum(-(-lines // STEP))))
+        source = np.repeat(np.arange(len(texts)), np.diff(begins))
+        local = np.arange(len(source)) - begins[source]
         ends = np.minimum((local[:, None] + LENGTHS) * STEP, lines[source][:, None])
         sums = np.concatenate(([0.0], np.cumsum(np.concatenate([text.costs for text in texts]), dtype=np.float64)))
         above = (np.cumsum(lines) - lines)[source]
         tokens = sums[above[:, None] + ends] - sums[above + local * STEP][:, None]
-        return cls(source, local * STEP, ends, tokens, *_cells(texts, inverse, likely, begin, len(source)))
+        cells, names = _cells(texts, inverse, likely, begins[:-1], len(source))
+        by_cell = np.argsort(cells, kind="stable")
+        return cls(begins, source, local * STEP, ends, tokens, cells[by_cell], names[by_cell])
 
     def gains(self, worth: Floats) -> Floats:
         """What each span brings, by what each name is worth, shape (blocks, lengths)."""
@@ -88,26 +91,52 @@ class _Pool:
         gains: Floats = new.reshape(-1, _LONGEST) @ _SUMS
         return gains
 
-    def greedy(self, begin: Floats, chances: Floats, tokens: float, limit: int, price: float) -> list[Span]:
-        """Takes the span that brings the most above its price, again and again. `begin`: the gains of the first one."""
-        left, worth, gains = tokens, chances.copy(), begin
+    def greedy(self, worths: "_Worths", tokens: float, limit: int, price: float) -> list[Span]:
+        """Takes the span that brings the most above its price, again and again."""
+        left = tokens
+        taken: tuple[int, ...] = ()
+        gains = worths.gains(taken)
         spans: list[Span] = []
         values = np.where(self.tokens <= left, -price * self.tokens, -np.inf)
         while len(spans) < limit and left >= LEAST_TOKENS:
-            block, length = divmod(int(np.argmax(gains + values)), len(LENGTHS))
-            if not gains[block, length] + values[block, length] > 0.0:
+            above = gains + values
+            at = int(above.argmax())
+            if not above.item(at) > 0.0:
                 break
-            first, end = int(self.first[block]), int(self.ends[block, length])
-            cost = float(self.tokens[block, length])
-            spans.append(Span(int(self.source[block]), first, end - 1, float(gains[block, length]), cost))
-            shown = self.cells - block * _LONGEST
-            worth[self.names[(shown >= 0) & (shown < LENGTHS[length])]] = 0.0
+            block = at // len(LENGTHS)
+            source, first, end, cost = self.source.item(block), self.first.item(block), self.ends.item(at), self.tokens.item(at)
+            spans.append(Span(source, first, end - 1, gains.item(at), cost))
             left -= cost
-            same = self.source == self.source[block]
-            overlapping = same[:, None] & (self.first[:, None] < end) & (self.ends > first)
-            values[overlapping | (self.tokens > left)] = -np.inf
-            gains = self.gains(worth)
+            own = slice(self.begins.item(source), self.begins.item(source + 1))
+            values[own][(self.first[own, None] < end) & (self.ends[own] > first)] = -np.inf
+            values[self.tokens > left] = -np.inf
+            taken = (*taken, at)
+            gains = worths.gains(taken)
         return spans
+
+    def held(self, at: int) -> NDArray[np.intp]:
+        """The names of a span, by its number in `tokens`."""
+        block, length = divmod(at, len(LENGTHS))
+        cell = block * _LONGEST
+        low, high = self.cells.searchsorted((cell, cell + LENGTHS[length]))
+        return self.names[low:high]
+
+
+class _Worths:
+    """What names are worth after spans were taken, and with it what each further span brings. Remembered by the spans: prices
+    begin alike."""
+
+    def __init__(self, pool: _Pool, chances: Floats) -> None:
+        self._pool = pool
+        self._known: dict[tuple[int, ...], tuple[Floats, Floats]] = {(): (chances, pool.gains(chances))}
+
+    def gains(self, taken: tuple[int, ...]) -> Floats:
+        """What each span brings beside those that are taken: their numbers in the pool's `tokens`, in their order."""
+        if taken not in self._known:
+            worth = self._known[taken[:-1]][0].copy()
+            worth[self._pool.held(taken[-1])] = 0.0
+            self._known[taken] = worth, self._pool.gains(worth)
+        return self._known[taken][1]
 
 
 def _cells(
@@ -120,7 +149,7 @@ def _cells(
     kept = np.flatnonzero(likely[inverse[own]])
     own, source = own[kept], source[kept]
     held = np.concatenate([text.lines for text in texts])[kept] // STEP + begin[source]
-    placed = np.unique(own * blocks + held)
+    placed = distinct(own * blocks + held)
     own, held = placed // blocks, placed % blocks
     before = begin[np.repeat(np.arange(len(texts)), sizes)[own]] - 1
     again = np.flatnonzero(own[1:] == own[:-1]) + 1

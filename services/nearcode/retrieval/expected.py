@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearcode.retrieval.beside import Beside
-from nearcode.retrieval.names import Hashes, Names
+from nearcode.retrieval.names import Hashes, Names, distinct
 from nearcode.retrieval.neighborhood import Signals
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
     best = joined.highest(here[joined.source])
     chunks, fits, near, close, signed = joined.total(here[joined.source][:, [0, 1, 3, 4, 5]]).T
     files = np.array([source.file for source in sources])[joined.source]
-    in_files = np.bincount(np.unique(files * len(hashes) + joined.inverse) % len(hashes), minlength=len(hashes))
+    in_files = np.bincount(distinct(files * len(hashes) + joined.inverse) % len(hashes), minlength=len(hashes))
     local = np.log(near / max(1, sum(source.near for source in sources)) + 0.01)
     dotted = dotted / uses
     signals = np.column_stack((

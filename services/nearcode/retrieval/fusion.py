@@ -75,6 +75,8 @@ class Candidate:
 
     def add(self, reason: str, value: float) -> None:
         """Adds a contribution."""
+        if not value:
+            return
         value = round(value / GRAIN) * GRAIN
         if value:
             self.added[reason] = self.added.get(reason, 0.0) + value

@@ -68,10 +68,11 @@ def around_cursor(graphs: Mapping[str, Graph], cursor: CodeCursor) -> Neighborho
     """What lies around it, in the repository that holds the file; of a new file, in that which holds most of its imports."""
     imports = written_imports(cursor.path, cursor.prefix)
     holders = {name: graph for name, graph in graphs.items() if cursor.path in graph} or graphs
-    found = [(-len(graph.resolve(cursor.path, imports)), name) for name, graph in holders.items()]
-    if not found:
+    if not holders:
         return None
-    _, home = min(found)
+    home = min(holders)
+    if len(holders) > 1:
+        _, home = min((-len(graph.resolve(cursor.path, imports)), name) for name, graph in holders.items())
     used = set(identifiers(cursor.prefix[-USED_CHARACTERS:]))
     return neighborhood(home, graphs[home], cursor.path, imports, used)
 

@@ -32,7 +32,9 @@ _STEPS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """Shares of public files per term. `terms` is sorted; `steps` are shares in sixteenths of a halving. Equal to itself only."""
+    """Shares of public files per term. `terms` is sorted; `steps` are shares in sixteenths of a halving.
+
+    Equal to itself only, so that what is computed from it can be remembered."""
 
     terms: Sequence[int]
     steps: Sequence[int]

@@ -58,6 +58,8 @@ class Neighborhood:
 
     def paths(self, limit: int = MOST_FILES) -> tuple[str, ...]:
         """Those for which the most speaks, in order of their paths."""
+        if len(self.around) <= limit:
+            return tuple(sorted(self.around))
         best = sorted(self.around, key=lambda path: (-self.around[path].strength, path))[:limit]
         return tuple(sorted(best))
 

@@ -5,6 +5,7 @@ Weights are shares of the unit of fusion: 1 is worth as much as being the best c
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from nearcode.domain.chunk import Chunk
 from nearcode.retrieval.diversity import spread
@@ -54,14 +55,21 @@ def rank(
     best_total = max(totals.values(), default=0.0)
     bases = [candidate.score for candidate in candidates]
     names, context = intent.name_weights(), edited_import_words(edited.imports)
+    places = {path: _place(path, edited, words) for path in {candidate.hit.chunk.path for candidate in candidates}}
     for candidate, base in zip(candidates, bases, strict=True):
         chunk = candidate.hit.chunk
         if best_total > 0.0:
             others = totals[chunk.repository, chunk.path] - base
             candidate.add("same file", SAME_FILE * unit * others / best_total)
-        _add_place(candidate, chunk, edited, context, unit)
+        place, theirs = places[chunk.path], import_words(chunk.imports)
+        candidate.add("imported", unit * place.imported)
+        if context and theirs:
+            overlap = len(context & theirs) / min(len(context), len(theirs))
+            candidate.add("similar imports", SIMILAR_IMPORTS * unit * overlap)
+        candidate.add("near folder", unit * place.near)
         candidate.add("defines", unit * _defines(chunk, names, words))
-        _add_path(candidate, chunk, words, unit)
+        candidate.add("file name", unit * place.file_name)
+        candidate.add("folder name", unit * place.folder_name)
         _lower(candidate, chunk, intent)
     return spread(candidates, AGAIN)
 
@@ -86,24 +94,25 @@ def _defines(chunk: Chunk, names: Mapping[str, float], words: Mapping[str, float
     return best
 
 
-def _add_path(candidate: Candidate, chunk: Chunk, words: Mapping[str, float], unit: float) -> None:
-    facts = file_facts(chunk.path)
+class _Place(NamedTuple):
+    """What a path gives to all chunks of its file."""
+
+    imported: float
+    near: float
+    file_name: float
+    folder_name: float
+
+
+def _place(path: str, edited: Edited, words: Mapping[str, float]) -> _Place:
+    facts = file_facts(path)
     shared = facts.name & words.keys()
-    if shared:
-        covered = len(shared) / len(facts.name)
-        candidate.add("file name", FILE_NAME * unit * sum(words[stem] for stem in shared) * covered)
     folders = (facts.folders & words.keys()) - shared
-    if folders:
-        candidate.add("folder name", FOLDER_NAME * unit * sum(words[stem] for stem in folders))
-
-
-def _add_place(candidate: Candidate, chunk: Chunk, edited: Edited, context: frozenset[str], unit: float) -> None:
-    candidate.add("imported", IMPORTED * unit * imported(edited.imports, chunk.path))
-    theirs = import_words(chunk.imports)
-    if context and theirs:
-        overlap = len(context & theirs) / min(len(context), len(theirs))
-        candidate.add("similar imports", SIMILAR_IMPORTS * unit * overlap)
-    candidate.add("near folder", SAME_FOLDER * unit * _nearness(edited.path, chunk.path))
+    return _Place(
+        IMPORTED * imported(edited.imports, path),
+        SAME_FOLDER * _nearness(edited.path, path),
+        FILE_NAME * sum(words[stem] for stem in shared) * len(shared) / len(facts.name) if shared else 0.0,
+        FOLDER_NAME * sum(words[stem] for stem in folders),
+    )
 
 
 def _nearness(one: str, other: str) -> float:
