@@ -1,6 +1,7 @@
 """How points are laid out: nothing of a chunk is lost, and different things never share a name."""
 
 import json
+import uuid
 
 import numpy as np
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from nearcode.adapters import qdrant_edge_layout as embedded
 from nearcode.adapters import qdrant_layout as layout
 from nearcode.adapters.qdrant_collection import Replica, missing
-from nearcode.domain.chunk import Chunk
+from nearcode.domain.chunk import CHUNKER, Chunk, point_id
 from nearcode.domain.index import IndexSpace, ModelProfile, Point, Sparse
 
 TEXT = st.text(max_size=20)
@@ -35,6 +36,12 @@ def test_a_chunk_comes_back_from_the_plain_form(chunk: Chunk) -> None:
 def test_all_of_a_point_but_its_vectors_comes_back_from_the_packed_form(chunk: Chunk) -> None:
     stored = json.loads(json.dumps(embedded.payload(point(chunk))))
     assert embedded.unpack(stored[embedded.PACKED]) == embedded.Read("id", chunk, 4, "00-t")
+
+
+@given(CHUNKS, TEXT)
+def test_a_points_id_is_the_standard_one_of_its_parts(chunk: Chunk, profile: str) -> None:
+    parts = (chunk.repository, chunk.path, chunk.blob, str(chunk.ordinal), CHUNKER, profile)
+    assert point_id(chunk, profile) == str(uuid.uuid5(uuid.UUID("6f0a5f3e-6f0c-5f57-9d7b-0f6a3a1f5c11"), "\0".join(parts)))
 
 
 @given(CHUNKS)

@@ -1,11 +1,11 @@
 """Learns retrieval/calibration.json, in one command of a few minutes.
 
-    python -m training.calibration.train --packages INDEX --deny FILE [--answers FILE]
+    python -m training.calibration.train --packages INDEX --deny FILE [--answers FILE] [--only cursor]
 
 INDEX is the list of unpacked packages that training/embedder/packages.py writes; FILE lists what may not be learned from.
 Each generated question is asked where its answer is indexed (alone, among a few and among all packages) and where it is not.
 All figures are out of fold: folds hold out whole packages. `--answers` keeps what was asked, and fits anew from it if it is
-there: ranking or vectors that changed need it gone.
+there: ranking or vectors that changed need it gone. `--only` learns one kind of query and keeps the other's models.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--deny", type=Path, required=True)
     parser.add_argument("--answers", type=Path)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the packages, for a quick look")
+    parser.add_argument("--only", choices=(QUESTION, CURSOR))
     parser.add_argument("--out", type=Path, default=CALIBRATION_FILE)
     args = parser.parse_args()
     if args.answers and args.answers.is_file():
@@ -58,19 +59,21 @@ def main() -> None:
     else:
         shares = {registry: max(2, round(count * args.scale)) for registry, count in SHARES.items()}
         packages = chosen(args.packages, frozenset(args.deny.read_text().split()), shares)
+        for package in packages:
+            package.questions = [one for one in package.questions if args.only in (None, CURSOR if one.cursor else QUESTION)]
         print(f"{len(packages)} packages, {sum(len(each.questions) for each in packages)} questions", flush=True)
         asked = asyncio.run(answers(packages))
         if args.answers:
             args.answers.write_text(json.dumps(asked))
-    models = {}
+    models: dict[str, Any] = json.loads(args.out.read_text())["models"] if args.only else {}
     for kind, plan, scope in product((QUESTION, CURSOR), ("hybrid", "lexical"), (ONE, SEVERAL)):
         mine = [one for one in asked if kind_of(one) == (kind, plan, scope)]
         if mine:
             models[f"{kind} {plan} {scope}"] = learn(mine, f"{kind} {plan} {scope}")
     made = {
         "by": "training/calibration/train.py",
-        "from": f"{len(asked)} answers to generated questions on {len({one['package'] for one in asked})} public packages "
-        "outside the deny-list; no benchmark's question, label or repository",
+        "from": f"answers to generated questions on {len({one['package'] for one in asked})} public packages outside the "
+        "deny-list; no benchmark's question, label or repository",
     }
     args.out.write_text(json.dumps({"made": made, "models": models}, indent=1) + "\n")
     print(f"wrote {args.out}")
@@ -106,6 +109,7 @@ def learn(asked: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
     }
     report(kind, asked, chance, useful, weights, cutoff, figures)
     return {
+        "answers": len(asked),
         "out of fold": {name: round(value, DIGITS) for name, value in figures.items()},
         "answer": curve(whole, features),
         "answer_cutoff": round(cutoff, DIGITS),

@@ -37,6 +37,7 @@ IDENTITY = "identity"
 
 _LIVE, _DEAD = "+", "-"
 _DECODE = json.JSONDecoder().raw_decode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Read(NamedTuple):
@@ -83,7 +84,7 @@ def payload(point: "Point") -> dict[str, Any]:
         OWNER: (_LIVE if point.live else _DEAD) + chunk.repository,
         PATH: chunk.path,
         DEFINITIONS: list(chunk.definitions),
-        PACKED: json.dumps(head, ensure_ascii=False, separators=(",", ":")) + chunk.text,
+        PACKED: _ENCODE(head) + chunk.text,
     }
 
 
