@@ -65,7 +65,8 @@ def main() -> None:
         asked = asyncio.run(answers(packages))
         if args.answers:
             args.answers.write_text(json.dumps(asked))
-    models: dict[str, Any] = json.loads(args.out.read_text())["models"] if args.only else {}
+    before = json.loads(args.out.read_text()) if args.only else {}
+    models: dict[str, Any] = before.get("models", {})
     for kind, plan, scope in product((QUESTION, CURSOR), ("hybrid", "lexical"), (ONE, SEVERAL)):
         mine = [one for one in asked if kind_of(one) == (kind, plan, scope)]
         if mine:
@@ -75,6 +76,7 @@ def main() -> None:
         "from": f"answers to generated questions on {len({one['package'] for one in asked})} public packages outside the "
         "deny-list; no benchmark's question, label or repository",
     }
+    made = before.get("made", made)
     args.out.write_text(json.dumps({"made": made, "models": models}, indent=1) + "\n")
     print(f"wrote {args.out}")
 
