@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nearcode.domain.retrieval import CodeCursor
 from nearcode.domain.terms import term_id
 from nearcode.retrieval.cursor import COMMON_WORDS
-from nearcode.retrieval.names import Hashes, name_hashes, names_in, rarity, word_hashes
+from nearcode.retrieval.names import Hashes, distinct, line_names, name_hashes, rarity, word_hashes
 
 HELD_CHARACTERS = 60_000
 """Characters on each side of the cursor whose names count as known."""
@@ -47,7 +47,7 @@ def read_beside(cursor: CodeCursor) -> Beside:
     signature = next((at for at in range(len(lines) - 1, -1, -1) if _FUNCTION.match(lines[at])), len(lines) - 1)
     near, weights = _weigh(lines, signature)
     return Beside(
-        np.union1d(name_hashes(before + "\n" + after), _common()),
+        distinct(np.concatenate((name_hashes(before + "\n" + after), _common()))),
         word_hashes("\n".join(before.splitlines()[-WORD_LINES:])),
         word_hashes("\n".join(lines[max(0, signature) :])),
         word_hashes(cursor.path.replace("/", " ")),
@@ -62,7 +62,7 @@ def _weigh(lines: list[str], signature: int) -> tuple[Hashes, NDArray[np.float64
     found: dict[str, tuple[float, float]] = {}
     for at, line in enumerate(lines):
         nearness = 0.5 ** ((len(lines) - 1 - at) / HALF_LIFE)
-        for name in names_in(line):
+        for name in line_names(line):
             rare = rarity(name)
             close, signed = found.get(name, (0.0, 0.0))
             found[name] = max(close, rare * nearness), max(signed, rare * (at >= signature))

@@ -7,6 +7,7 @@ its stored version is older than what is typed.
 import keyword
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from nearcode.domain.retrieval import CodeCursor
 from nearcode.domain.terms import identifier_terms, identifiers, split_identifier
@@ -31,6 +32,7 @@ SUFFIX_WEIGHT = 0.5
 SYMBOLIC = 0.6
 """Code is asked with code: the lexical lane finds the names that are used, the dense lane the alike."""
 MOST_NAMES = 24
+REMEMBERED_LINES = 4_096
 _DEFINITION = re.compile(
     r"^\s*(?:(?:export|default|public|private|protected|static|async|pub|final|abstract|override|inline|virtual)\s+)*"
     r"(?:def|class|func|function|fn|fun|interface|struct|trait|impl|enum|module|type)\s+(?:\([^)]*\)\s*)?([A-Za-z_]\w*)", re.M
@@ -70,10 +72,16 @@ def _weigh(before: Sequence[str], after: Sequence[str], current: str) -> dict[st
     lines = [(line, 0.5 ** (distance / HALF_LIFE)) for distance, line in enumerate(reversed(before))]
     terms: dict[str, float] = {}
     for line, weight in (*lines, *((line, SUFFIX_WEIGHT) for line in after), (current, 1.0)):
-        for identifier in set(identifiers(line)) - COMMON_WORDS:
-            for term in identifier_terms(identifier):
-                terms[term] = max(weight, terms.get(term, 0.0))
+        for term in _line_terms(line):
+            terms[term] = max(weight, terms.get(term, 0.0))
     return terms
+
+
+@lru_cache(maxsize=REMEMBERED_LINES)
+def _line_terms(line: str) -> tuple[str, ...]:
+    """Terms of a line; those of the lines around a cursor are the same from key to key."""
+    names = dict.fromkeys(name for name in identifiers(line) if name not in COMMON_WORDS)
+    return tuple(dict.fromkeys(term for name in names for term in identifier_terms(name)))
 
 
 def current_definition(prefix: str) -> str:

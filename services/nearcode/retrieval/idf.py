@@ -5,6 +5,7 @@ the repositories in scope and of no other: a weight that moved with code the cal
 """
 
 import math
+import operator
 import struct
 from array import array
 from bisect import bisect_left
@@ -24,6 +25,9 @@ PRIOR_STRENGTH = 100.0
 MOST_COUNTED = 16
 """Revisions whose counts correct the prior, the largest of the scope first: they hold most of its files, and a question to
 hundreds of repositories must not look up every word in each."""
+
+MOST_KNOWN = 50_000
+"""Terms whose weights are remembered."""
 
 _HEADER = struct.Struct("<II")
 _STEPS = 16
@@ -75,15 +79,17 @@ def load_prior(path: Path = PRIOR_FILE) -> Prior:
 
 @dataclass(slots=True)
 class Idf:
-    """Word weights for one question over the revisions in its scope, from 0 (in every file) to 1 (in none)."""
+    """Word weights over the revisions in the scope of a question, from 0 (in every file) to 1 (in none)."""
 
     prior: Prior
     revisions: Sequence[Revision]
+    _of: Sequence[Revision] = field(init=False)
     _files: int = field(init=False)
     _rarest: float = field(init=False)
     _known: dict[int, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._of = self.revisions
         largest = sorted(self.revisions, key=lambda revision: (-revision.file_count(), revision.repository))
         self.revisions = largest[:MOST_COUNTED]
         self._files = sum(revision.file_count() for revision in self.revisions)
@@ -93,10 +99,16 @@ class Idf:
         """The term's weight."""
         weight = self._known.get(term)
         if weight is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
             holding = sum(revision.term_files(term) for revision in self.revisions)
             share = self._share(self.prior.share(term), min(holding, self._files))
             weight = self._known[term] = min(1.0, max(0.0, -math.log(share) / self._rarest))
         return weight
+
+    def is_of(self, revisions: Sequence[Revision]) -> bool:
+        """Whether it was made of these very revisions, in this order."""
+        return len(revisions) == len(self._of) and all(map(operator.is_, revisions, self._of))
 
     def weights(self, terms: Iterable[int]) -> dict[int, float]:
         """Weights of terms, by id."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from nearcode.domain.graph import Import
 from nearcode.retrieval.graph import Graph
@@ -10,6 +11,8 @@ MOST_FILES = 64
 """Files that the lane looks among: a store filters by so many paths in a millisecond."""
 MOST_OF_A_KIND = 40
 """Files of one kind (imported, alike, neighbors) that are weighed at most."""
+REMEMBERED = 64
+"""Files of a graph whose surroundings are remembered, about 10 KB each."""
 SECOND_HOP = 0.4
 """How far a file is imported that an imported one imports."""
 _WEIGHTS: Mapping[str, float] = {
@@ -72,8 +75,24 @@ def neighborhood(
     repository: str, graph: Graph, path: str, imports: Sequence[Import], used: Collection[str] = ()
 ) -> Neighborhood:
     """Around the file at `path`, with the imports of its text as it is being edited; the stored ones, if it shows none. `used`:
-    names near the cursor."""
-    imports = imports or graph.written_imports(path)
+    names near the cursor. Remembered while the graph lives: from key to key a file imports the same."""
+    imports = tuple(imports or graph.written_imports(path))
+    direct = graph.resolve(path, imports, used)
+    known, key = _known.setdefault(graph, {}), (path, imports, direct)
+    if (around := known.get(key)) is None:
+        if len(known) >= REMEMBERED:
+            known.clear()
+        around = known[key] = _around(graph, path, imports, direct)
+    return Neighborhood(repository, graph, around)
+
+
+_known: WeakKeyDictionary[Graph, dict[tuple[str, tuple[Import, ...], tuple[str, ...]], Mapping[str, Signals]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _around(graph: Graph, path: str, imports: Sequence[Import], direct: Sequence[str]) -> Mapping[str, Signals]:
+    """The files around one, of whose imports `direct` are in the repository."""
     found: dict[str, dict[str, float]] = {}
 
     def add(paths: Sequence[str], name: str, strength: float) -> None:
@@ -82,7 +101,6 @@ def neighborhood(
                 signals = found.setdefault(each, {})
                 signals[name] = max(strength, signals.get(name, 0.0))
 
-    direct = graph.resolve(path, imports, used)
     add(direct, "imported", 1.0)
     add([far for near in direct[:MOST_OF_A_KIND] for far in graph.imports_of(near)], "imported", SECOND_HOP)
     add(graph.importers_of(path), "importer", 1.0)
@@ -92,5 +110,4 @@ def neighborhood(
         add([alike.path], "similar_imports", alike.strength)
     for alike in graph.similar_names(path, MOST_OF_A_KIND):
         add([alike.path], "similar_name", alike.strength)
-    around = {each: Signals(**signals, central=graph.centrality(each)) for each, signals in found.items()}
-    return Neighborhood(repository, graph, around)
+    return {each: Signals(**signals, central=graph.centrality(each)) for each, signals in found.items()}

@@ -26,8 +26,10 @@ def passages(
     if not sources:
         return [], list(ranked)
     texts = [candidate.hit.chunk.text for candidate in sources]
-    expected = expect(sources, cursor, beside)
-    spans = cover(read_all(texts), expected.inverse, chances(expected, *load_weights()), tokens, limit)
+    told = _sources(sources, cursor.path)
+    expected = read_signals(told, beside)
+    names = [source.names for source in told]
+    spans = cover(names, expected.inverse, chances(expected, *load_weights()), tokens, limit)
     chosen = []
     for span in sorted(spans, key=lambda span: (span.source, span.first)):
         whole = snippet(sources[span.source])

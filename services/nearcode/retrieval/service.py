@@ -78,7 +78,7 @@ class Retrieval:
         self._observer = observer or RetrievalObserver()
         self._views, self._revisions = views, revisions
         self._settings, self._clock = settings, clock
-        self._prior, self._graphs = load_prior(), Graphs()
+        self._idf, self._graphs = Idf(load_prior(), []), Graphs()
 
     async def retrieve(self, scope: Scope, query: Query, seconds: float) -> Context:
         """Finds the best snippets for a question or a cursor."""
@@ -132,7 +132,7 @@ class Retrieval:
             share.skipped = revisions is None
         if revisions is None:
             return None
-        idf = Idf(self._prior, [revisions[name] for name in sorted(revisions)])
+        idf = self._idf_of([revisions[name] for name in sorted(revisions)])
         words = lexical_query(call.intent, idf, call.limit, call.folder)
         names = definition_query(call.intent, call.limit, call.folder)
         asking = Asking(call, call.view.completion.index)
@@ -191,6 +191,12 @@ class Retrieval:
             vector = call.result(work)
             share.skipped = vector is None
         return None if vector is None else dense_query(vector, call.limit, call.folder)
+
+    def _idf_of(self, revisions: Sequence[Revision]) -> Idf:
+        """Weights by these revisions: those of the question before, if it was asked of the same, for its words come again."""
+        if not self._idf.is_of(revisions):
+            self._idf = Idf(self._idf.prior, revisions)
+        return self._idf
 
     def _stage(self, budget: Budget, name: str) -> AbstractContextManager[Share]:
         return staged(tracer, budget, name, self._observer.stage)
