@@ -67,16 +67,15 @@ def main() -> None:
             args.answers.write_text(json.dumps(asked))
     before = json.loads(args.out.read_text()) if args.only else {}
     models: dict[str, Any] = before.get("models", {})
-    for kind, plan, scope in product((QUESTION, CURSOR), ("hybrid", "lexical"), (ONE, SEVERAL)):
+    for kind, plan, scope in product((args.only,) if args.only else (QUESTION, CURSOR), ("hybrid", "lexical"), (ONE, SEVERAL)):
         mine = [one for one in asked if kind_of(one) == (kind, plan, scope)]
         if mine:
             models[f"{kind} {plan} {scope}"] = learn(mine, f"{kind} {plan} {scope}")
-    made = {
+    made = before.get("made") or {
         "by": "training/calibration/train.py",
         "from": f"answers to generated questions on {len({one['package'] for one in asked})} public packages outside the "
         "deny-list; no benchmark's question, label or repository",
     }
-    made = before.get("made", made)
     args.out.write_text(json.dumps({"made": made, "models": models}, indent=1) + "\n")
     print(f"wrote {args.out}")
 

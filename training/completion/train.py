@@ -24,7 +24,7 @@ from nearcode.app import App
 from nearcode.domain.retrieval import CodeCursor, Query
 from nearcode.retrieval import passages
 from nearcode.retrieval.beside import read_beside
-from nearcode.retrieval.expected import WEIGHTS_FILE, Floats
+from nearcode.retrieval.expected import WEIGHTS_FILE, Floats, read_signals
 from nearcode.retrieval.lexical import attainable
 from nearcode.retrieval.names import name_hashes
 from nearcode.retrieval.service import Retrieval, checked, ranking
@@ -80,7 +80,7 @@ async def examples(app: App, package: dict[str, Any], chance: random.Random) -> 
         _, everything = ranking(call.intent, found, lanes, attainable(call.intent, found.idf))
         ranked = [one for one in everything if one.hit.chunk.text.strip()][: passages.MOST_SOURCES]
         if ranked:
-            expected = passages.expect(ranked, cursor, read_beside(cursor))
+            expected = read_signals(passages.read_sources(ranked, cursor.path), read_beside(cursor))
             written = np.isin(expected.hashes, name_hashes(body))
             told.append((package["name"], expected.signals, written.astype(np.float64)))
     return told

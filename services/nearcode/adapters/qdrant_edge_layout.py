@@ -22,8 +22,7 @@ DENSE, LEXICAL = server.DENSE, server.LEXICAL
 OWNER = "repository"
 """The repository, and whether any branch holds the file version (`searchable` or `belonging`): one condition then says both
 that a point is in scope and that it is live, which halves the time of a filtered search."""
-PATH = "path"
-DEFINITIONS = "definitions"
+PATH, DEFINITIONS = server.PATH, server.DEFINITIONS
 PACKED = "chunk"
 """Everything that a hit is made of: JSON, then the text as it is."""
 
@@ -56,10 +55,8 @@ def fingerprint(space: "IndexSpace") -> dict[str, object]:
 
 def is_outdated(found: Mapping[str, object], space: "IndexSpace") -> bool:
     """Whether another model or an older version of this program made the store."""
-    schema = found.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        return False
-    return schema != SCHEMA or found.get("profile") != space.profile.name
+    other = found.get("schema") != SCHEMA or found.get("profile") != space.profile.name
+    return other and not server.is_newer(found, SCHEMA)
 
 
 def searchable(repository: str) -> str:

@@ -128,7 +128,7 @@ class Shard:
         return True
 
     def identity(self) -> str:
-        """What was drawn when the store was made; empty for those made before stores had one."""
+        """What was drawn when the store was made; empty if it was lost."""
         return str(json.loads((self._folder / layout.FINGERPRINT).read_text()).get(layout.IDENTITY, ""))
 
     def count(self) -> int:

@@ -90,10 +90,10 @@ def difference(found: Mapping[str, object], space: "IndexSpace") -> str:
     return ", ".join(f"{key} is {found.get(key)}, not {value}" for key, value in wanted.items() if found.get(key) != value)
 
 
-def is_newer(found: Mapping[str, object]) -> bool:
-    """Whether a later version of this program made the store."""
+def is_newer(found: Mapping[str, object], known: int = SCHEMA) -> bool:
+    """Whether a later version of this program made the store: one with a layout beyond the `known`."""
     schema = found.get("schema")
-    return isinstance(schema, int) and schema > SCHEMA
+    return isinstance(schema, int) and schema > known
 
 
 def unfit_server(version: str) -> str:

@@ -1,6 +1,5 @@
 """Chunks: pieces of a file version, cut along its definitions."""
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 
@@ -43,12 +42,4 @@ def recipe(collection: str, store: str = "") -> str:
 def point_id(chunk: Chunk, model_profile: str) -> str:
     """The id of a chunk's point: a function of the file version, the ordinal, the chunker and the model profile alone."""
     parts = (chunk.repository, chunk.path, chunk.blob, str(chunk.ordinal), CHUNKER, model_profile)
-    return _uuid5("\0".join(parts))
-
-
-def _uuid5(name: str) -> str:
-    """`str(uuid.uuid5(_POINTS, name))` in a third of its time: there is one for each chunk."""
-    made = bytearray(hashlib.sha1(_POINTS.bytes + name.encode(), usedforsecurity=False).digest()[:16])
-    made[6], made[8] = made[6] & 0x0F | 0x50, made[8] & 0x3F | 0x80  # RFC 9562: version and variant
-    plain = made.hex()
-    return f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}"
+    return str(uuid.uuid5(_POINTS, "\0".join(parts)))

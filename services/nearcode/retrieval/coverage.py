@@ -95,10 +95,10 @@ class _Pool:
         """Takes the span that brings the most above its price, again and again."""
         left = tokens
         taken: tuple[int, ...] = ()
-        gains = worths.gains(taken)
         spans: list[Span] = []
         values = np.where(self.tokens <= left, -price * self.tokens, -np.inf)
         while len(spans) < limit and left >= LEAST_TOKENS:
+            gains = worths.gains(taken)
             above = gains + values
             at = int(above.argmax())
             if not above.item(at) > 0.0:
@@ -111,7 +111,6 @@ class _Pool:
             values[own][(self.first[own, None] < end) & (self.ends[own] > first)] = -np.inf
             values[self.tokens > left] = -np.inf
             taken = (*taken, at)
-            gains = worths.gains(taken)
         return spans
 
     def held(self, at: int) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ from nearcode.domain.terms import identifier_terms, identifiers, split_identifie
 from nearcode.retrieval.files import file_facts
 from nearcode.retrieval.imports import read_imports
 from nearcode.retrieval.intent import Edited, Intent
+from nearcode.retrieval.names import REMEMBERED_LINES
 from nearcode.retrieval.stems import stem
 
 PREFIX_LINES = 20
@@ -32,7 +33,6 @@ SUFFIX_WEIGHT = 0.5
 SYMBOLIC = 0.6
 """Code is asked with code: the lexical lane finds the names that are used, the dense lane the alike."""
 MOST_NAMES = 24
-REMEMBERED_LINES = 4_096
 _DEFINITION = re.compile(
     r"^\s*(?:(?:export|default|public|private|protected|static|async|pub|final|abstract|override|inline|virtual)\s+)*"
     r"(?:def|class|func|function|fn|fun|interface|struct|trait|impl|enum|module|type)\s+(?:\([^)]*\)\s*)?([A-Za-z_]\w*)", re.M
@@ -79,7 +79,7 @@ def _weigh(before: Sequence[str], after: Sequence[str], current: str) -> dict[st
 
 @lru_cache(maxsize=REMEMBERED_LINES)
 def _line_terms(line: str) -> tuple[str, ...]:
-    """Terms of a line; those of the lines around a cursor are the same from key to key."""
+    """Terms of a line."""
     names = dict.fromkeys(name for name in identifiers(line) if name not in COMMON_WORDS)
     return tuple(dict.fromkeys(term for name in names for term in identifier_terms(name)))
 

@@ -105,7 +105,6 @@ def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
     in_files = np.bincount(distinct(files * len(hashes) + joined.inverse) % len(hashes), minlength=len(hashes))
     local = np.log(near / max(1, sum(source.near for source in sources)) + 0.01)
     dotted = dotted / uses
-    beside_words, signature_words, path_words = _shared(words, (beside.words, beside.signature_words, beside.path_words))
     signals = np.column_stack((
         np.log(100.0 * chunks / len(sources) + 0.1),
         np.log(100.0 * fits / len(sources) + 0.1),
@@ -113,14 +112,14 @@ def read_signals(sources: Sequence[Source], beside: Beside) -> Expected:
         np.log(in_files / (files.max() + 1) + 0.01),
         np.log(chunks),
         dotted, called / uses, prose / uses, local, local * dotted,
-        beside_words,
+        _shared(words, beside.words),
         _owned(sources, inverse, sizes, beside.held, len(hashes)) / uses,
         spelled,
         spelled[:, 0] * np.log(chunks),
         best[:, 4], close / chunks, best[:, 5], signed / chunks,
         best[:, 6:11],
-        signature_words,
-        path_words,
+        _shared(words, beside.signature_words),
+        _shared(words, beside.path_words),
         np.full(len(hashes), math.log(1 + beside.length)),
         (spelled[:, UPPER] + spelled[:, CAPITAL] + spelled[:, UNDERSCORE]) == 0,
         best[:, 11:],
@@ -155,21 +154,10 @@ def _about(sources: int, hashes: Hashes, source_of: NDArray[np.intp], beside: Be
     return np.column_stack([np.bincount(source_of[known], beside.weights[at[known], column], sources) for column in (0, 1)])
 
 
-def _shared(words: Hashes, asked: Sequence[Hashes]) -> list[Floats]:
-    """The share of each name's words that are asked for, by each of those who ask."""
+def _shared(words: Hashes, asked: Hashes) -> Floats:
+    """The share of each name's words that are asked for."""
     known = words > 0
-    everything = distinct(np.concatenate(asked))
-    if not len(everything):
-        return [np.zeros(len(words))] * len(asked)
-    at = np.minimum(np.searchsorted(everything, words), len(everything) - 1)
-    at[(everything[at] != words) | ~known] = len(everything)
-    counts = np.maximum(known.sum(axis=1), 1)
-    shares = []
-    for each in asked:
-        mine = np.zeros(len(everything) + 1)
-        mine[np.searchsorted(everything, each)] = 1.0
-        shares.append(mine[at].sum(axis=1) / counts)
-    return shares
+    return np.asarray((_held(words, asked) & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.float64)
 
 
 def _held(hashes: Hashes, known: Hashes) -> NDArray[np.bool_]:

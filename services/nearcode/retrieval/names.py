@@ -27,6 +27,8 @@ WORDS = 4
 """Words of a name that are compared with the words near the cursor; longer names are told by fewer."""
 REMEMBERED = 4_096
 """Texts whose names are kept, about 6 KB each."""
+REMEMBERED_LINES = 4_096
+"""Lines of which is kept what they hold: those around a cursor are the same from key to key."""
 _NAME = re.compile(r"[^\W\d]\w+")
 _PROSE = re.compile(r"""^\s*(#|//|\*|/\*|\"\"\"|''')|^[^=(){}\[\].]*[a-z]+ [a-z]+ [a-z]+ [^=(){}\[\]]*$""")
 _PART_TOKENS = (1.06, 1.31, 0.77, 0.76, 1.64)
@@ -79,9 +81,9 @@ def names_in(text: str) -> set[str]:
     return set(_NAME.findall(text))
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=REMEMBERED_LINES)
 def line_names(line: str) -> frozenset[str]:
-    """The same of a line, remembered: the lines around a cursor are the same from key to key."""
+    """The same of a line, remembered."""
     return frozenset(names_in(line))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from nearcode.domain.retrieval import CodeCursor, Snippet
 from nearcode.retrieval.beside import Beside
 from nearcode.retrieval.coverage import cover
-from nearcode.retrieval.expected import Expected, Source, chances, load_weights, read_signals
+from nearcode.retrieval.expected import Source, chances, load_weights, read_signals
 from nearcode.retrieval.explain import snippet
 from nearcode.retrieval.fusion import Candidate
 from nearcode.retrieval.names import read_all
@@ -26,7 +26,7 @@ def passages(
     if not sources:
         return [], list(ranked)
     texts = [candidate.hit.chunk.text for candidate in sources]
-    told = _sources(sources, cursor.path)
+    told = read_sources(sources, cursor.path)
     expected = read_signals(told, beside)
     names = [source.names for source in told]
     spans = cover(names, expected.inverse, chances(expected, *load_weights()), tokens, limit)
@@ -42,12 +42,8 @@ def passages(
     return chosen, [candidate for candidate in ranked if id(candidate) not in shown]
 
 
-def expect(candidates: Sequence[Candidate], cursor: CodeCursor, beside: Beside) -> Expected:
-    """The names of the candidates, best first, with what tells whether they will be written at the cursor."""
-    return read_signals(_sources(candidates, cursor.path), beside)
-
-
-def _sources(candidates: Sequence[Candidate], path: str) -> list[Source]:
+def read_sources(candidates: Sequence[Candidate], path: str) -> list[Source]:
+    """Candidates, best first, as what their names are expected from. `path`: the edited file's."""
     best = max(candidate.score for candidate in candidates) or 1.0
     files: dict[tuple[str, str], int] = {}
     own = path.rpartition("/")[0]
