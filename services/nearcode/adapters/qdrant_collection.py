@@ -157,7 +157,7 @@ class Collection:
             found["dimensions"] = f"{dense.size} by {wire.Distance.Name(dense.distance)}"
         if wrong := layout.difference(found, self._space):
             cure = "Delete the collection and index again, or choose another collection prefix."
-            if layout.is_newer(found):
+            if layout.is_newer(found, layout.SCHEMA):
                 cure = "Upgrade this process, or set index.collection_prefix to another one."
             text = f"Collection {self.name} at {self._nodes.url} does not fit: {wrong}. {cure}"
             raise Conflict(text, Reason.INDEX_MISMATCH)

@@ -84,13 +84,13 @@ def scanned_kilobytes(space: "IndexSpace") -> int:
 
 def difference(found: Mapping[str, object], space: "IndexSpace") -> str:
     """How a store's fingerprint differs from what this program needs; empty when it fits."""
-    if is_newer(found):
+    if is_newer(found, SCHEMA):
         return f"it was made by a newer nearcode (layout {found.get('schema')}; this one knows {SCHEMA})"
     wanted = fingerprint(space)
     return ", ".join(f"{key} is {found.get(key)}, not {value}" for key, value in wanted.items() if found.get(key) != value)
 
 
-def is_newer(found: Mapping[str, object], known: int = SCHEMA) -> bool:
+def is_newer(found: Mapping[str, object], known: int) -> bool:
     """Whether a later version of this program made the store: one with a layout beyond the `known`."""
     schema = found.get("schema")
     return isinstance(schema, int) and schema > known
