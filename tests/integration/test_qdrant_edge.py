@@ -242,7 +242,7 @@ async def test_the_ten_nearest_are_those_of_exact_search_though_vectors_are_comp
     index, points = EdgeChunkIndex(WIDE, tmp_path / "index"), clustered(5000)
     await index.upsert(points)
     await ten_nearest(index, points, 100)
-    paths = [replace(point, chunk=replace(point.chunk, path="gone.py")) for point in points[:2000]]
+    paths = [replace(point, chunk=point.chunk._replace(path="gone.py")) for point in points[:2000]]
     await index.upsert(paths)
     await index.retire("r1", {"gone.py": None}, before=2)
     assert await index.vacuum()

@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 from nearcode.domain.index import (
@@ -105,7 +104,7 @@ class MemoryIndex:
     async def scan(self, repository: str) -> AsyncIterator[StoredPoint]:
         for point in self._points.values():
             if point.chunk.repository == repository:
-                payload = json.loads(json.dumps(asdict(point.chunk)))
+                payload = json.loads(json.dumps(point.chunk._asdict()))
                 yield StoredPoint(point.id, payload, point.vector.tobytes())
 
     async def publish_alias(self) -> None:

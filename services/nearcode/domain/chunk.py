@@ -1,7 +1,7 @@
 """Chunks: pieces of a file version, cut along its definitions."""
 
 import uuid
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CHUNKER = "outline-3"
 """Version of all that is made of a file: chunks and what is known of them, texts that are embedded, terms and links. Part of
@@ -10,8 +10,7 @@ every point's id, so that a new way makes new points; and what an older one made
 _POINTS = uuid.UUID("6f0a5f3e-6f0c-5f57-9d7b-0f6a3a1f5c11")
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A piece of a file version with what is known of it. Lines are 1-based, both included.
 
     `header` is what a reader needs above the text: path, enclosing scopes, signature, docstring. `imports` are the file's.

@@ -4,7 +4,7 @@ from __future__ import annotations  # numpy is named here and not needed: it tak
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.principal import Scope
@@ -68,8 +68,7 @@ class Point:
     trace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A stored chunk that a lane found, with that lane's raw score, and the generation that wrote it."""
 
     id: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nearcode.domain.budget import StageReport
 from nearcode.domain.principal import Scope
@@ -31,8 +31,7 @@ class Query:
     everything: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LaneFind:
+class LaneFind(NamedTuple):
     """A lane that found a chunk: its rank there, from 1, and the lane's own score (cosine, sum of weighted words)."""
 
     lane: str

@@ -5,6 +5,7 @@ Every value lies between 0 and about 1, is defined for every answer and does not
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 
 from nearcode.domain.chunk import Chunk
 from nearcode.domain.index import Hit
@@ -36,7 +37,8 @@ def weigh(intent: Intent, idf: Idf, lanes: Lanes, ranked: Sequence[Candidate], a
     words = question_words(intent, idf)
     chunks = [candidate.hit.chunk for candidate in ranked]
     covers = [chunk_stems(chunk, words) for chunk in chunks[:CHUNKS]]
-    same = [chunk for chunk in chunks[1:] if _file(chunk) == _file(chunks[0])][: FILE_CHUNKS - 1]
+    file = _file(chunks[0])
+    same = [chunk for chunk in chunks[1:] if _file(chunk) == file][: FILE_CHUNKS - 1]
     whole = covers[0].union(*(chunk_stems(chunk, words) for chunk in same))
     rarest = max(words, key=lambda word: (words[word], word), default="")
     telling = _telling(words)
@@ -107,8 +109,11 @@ def _standing_out(hits: Sequence[Hit] | None) -> float:
     return min(1.0, max(0.0, 1.0 - scores[-1] / scores[0])) if scores and scores[0] > 0.0 else 0.0
 
 
+_score_and_id = attrgetter("score", "id")
+
+
 def _first(hits: Sequence[Hit] | None) -> str:
-    return max(hits, key=lambda hit: (hit.score, hit.id)).id if hits else ""
+    return max(hits, key=_score_and_id).id if hits else ""
 
 
 def _together(chunks: Sequence[Chunk]) -> float:

@@ -35,13 +35,14 @@ def features(candidates: Sequence[Candidate], lanes: Lanes, reading: Reading) ->
         return {}
     hits = [candidate.hit for candidate in candidates]
     chunks = [hit.chunk for hit in hits]
-    file = numbered((chunk.repository, chunk.path) for chunk in chunks)
+    paths = [(chunk.repository, chunk.path) for chunk in chunks]
+    file = numbered(paths)
     held, asked = reading.held(hits), reading.asked
     found = _lanes(candidates, lanes, asked.intent.symbolic)
     found |= _texts(chunks, held, asked.words, file)
     found |= _columns(DEFINED, [each.defined for each in held])
-    paths = dict.fromkeys((chunk.repository, chunk.path) for chunk in chunks)  # in the order of their numbers
-    found |= {name: column[file] for name, column in _columns(PLACED, [reading.placed(path) for _, path in paths]).items()}
+    placed = [reading.placed(path) for _, path in dict.fromkeys(paths)]  # in the order of their numbers
+    found |= {name: column[file] for name, column in _columns(PLACED, placed).items()}
     found["defines asked name for symbols"] = found["defines asked name"] * asked.intent.symbolic
     found["defines words for symbols"] = found["defines words"] * asked.intent.symbolic
     for name in ("dense", "lexical", "defines words"):
@@ -86,12 +87,12 @@ def _chat(candidates: Sequence[Candidate], lane: ChatLane, static: NDArray[np.fl
 
 
 def _scores(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
-    found = (candidate.found_by.get(lane) for candidate in candidates)
-    return np.array([max(0.0, each.score) if each else 0.0 for each in found], np.float64)
+    found = [candidate.found_by.get(lane) for candidate in candidates]
+    return np.array([each.score if each and each.score > 0.0 else 0.0 for each in found], np.float64)
 
 
 def _ranks(candidates: Sequence[Candidate], lane: str) -> NDArray[np.float64]:
-    found = (candidate.found_by.get(lane) for candidate in candidates)
+    found = [candidate.found_by.get(lane) for candidate in candidates]
     return np.array([1.0 / each.rank if each else 0.0 for each in found], np.float64)
 
 

@@ -7,6 +7,9 @@ the best answers fit at all, so that scores of two questions can be compared and
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nearcode.domain.index import Hit
 from nearcode.domain.retrieval import LaneFind
 from nearcode.retrieval.graph_lane import GraphLane
@@ -15,6 +18,7 @@ from nearcode.retrieval.neighborhood import Signals
 Place = tuple[str, str, str, int, int]
 
 NO_SIGNALS = Signals()
+NOTHING_WEIGHED = np.empty(0)
 
 DENSE_FOR_WORDS = 0.65
 """Weight of the dense lane for a question in words. A transformer earns .8; the static table is weaker where question and code
@@ -67,7 +71,7 @@ class Candidate:
 
     hit: Hit
     added: dict[str, float] = field(default_factory=dict)
-    weighed: tuple[Sequence[str], Sequence[float]] = ((), ())
+    weighed: tuple[Sequence[str], NDArray[np.float64]] = ((), NOTHING_WEIGHED)
     score: float = 0.0
     found_by: dict[str, LaneFind] = field(default_factory=dict)
     probability: float = 0.0
@@ -85,7 +89,8 @@ class Candidate:
     @property
     def reasons(self) -> dict[str, float]:
         """All contributions that are not 0, by reason; they sum exactly to the score."""
-        return {name: value for name, value in zip(*self.weighed, strict=True) if value} | self.added
+        names, values = self.weighed
+        return {name: value for name, value in zip(names, values.tolist(), strict=True) if value} | self.added
 
 
 @dataclass(frozen=True, slots=True)

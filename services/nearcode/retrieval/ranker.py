@@ -55,6 +55,6 @@ def rank_by(
         each = np.array([unit * weights[name] for name in names])
         weighed = each * np.array([features[name] for name in names]).T
         parts = np.rint(weighed / GRAIN) * GRAIN  # as Candidate.add does, at once
-        for candidate, row, score in zip(candidates, parts.tolist(), parts.sum(axis=1).tolist(), strict=True):
+        for candidate, row, score in zip(candidates, parts, parts.sum(axis=1).tolist(), strict=True):
             candidate.weighed, candidate.score = (names, row), score
     return spread(candidates, AGAIN)
