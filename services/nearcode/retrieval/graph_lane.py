@@ -18,8 +18,10 @@ from nearcode.retrieval.graphs import Graphs
 from nearcode.retrieval.imports import written_imports
 from nearcode.retrieval.neighborhood import Neighborhood, Signals, neighborhood
 
-MOST_NEAR = 24
-"""Chunks of the files around a cursor that each lane is asked for; each costs about 40 microseconds."""
+MOST_NEAR = 16
+"""Chunks of the files around a cursor that each lane is asked for; each costs about 40 microseconds. Share of the names
+still to be written that the context holds, 364 functions of 34 public packages: .434 with 24 of them, .440 with 16, .434 with
+12, .437 with 8."""
 USED_CHARACTERS = 8_000
 """Characters before the cursor whose names say which files of a large package are meant."""
 MOST_GRAPHS = 8
