@@ -109,11 +109,8 @@ def _standing_out(hits: Sequence[Hit] | None) -> float:
     return min(1.0, max(0.0, 1.0 - scores[-1] / scores[0])) if scores and scores[0] > 0.0 else 0.0
 
 
-_score_and_id = attrgetter("score", "id")
-
-
 def _first(hits: Sequence[Hit] | None) -> str:
-    return max(hits, key=_score_and_id).id if hits else ""
+    return max(hits, key=attrgetter("score", "id")).id if hits else ""
 
 
 def _together(chunks: Sequence[Chunk]) -> float:
